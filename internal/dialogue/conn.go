@@ -1,0 +1,173 @@
+package dialogue
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"time"
+)
+
+// What ReadLine says of a line that breaks the rules. The line has been consumed, so the session can go on.
+var (
+	ErrLineTooLong = errors.New("line too long")
+	ErrBareLF      = errors.New("line ends in LF without CR")
+	ErrBareCR      = errors.New("CR within a line")
+	ErrNUL         = errors.New("NUL within a line")
+)
+
+const bufferSize = 4096
+
+// Conn is one side of a line protocol on a network connection. Output is buffered until Flush.
+// It is not safe for concurrent use.
+type Conn struct {
+	net.Conn // the connection underneath; its Read and Write must not be used directly
+
+	Transcript Transcript
+
+	in       []byte // bytes received: in[r:w] are not consumed yet
+	r, w     int
+	out      []byte
+	wait     time.Duration // longest wait for a write
+	writeErr error         // the first one; later output is dropped
+}
+
+// NewConn returns a Conn on nc whose writes must be done within writeTimeout.
+func NewConn(nc net.Conn, writeTimeout time.Duration) *Conn {
+	return &Conn{Conn: nc, in: make([]byte, bufferSize), wait: writeTimeout}
+}
+
+// Upgrade goes on with nc (TLS on the same connection). Whatever was received or buffered before it is
+// thrown away: pipelined plain text must not be taken for what came under TLS (RFC 3207 §6).
+func (c *Conn) Upgrade(nc net.Conn) {
+	c.Conn = nc
+	c.r, c.w = 0, 0
+	c.out = c.out[:0]
+}
+
+// Buffered returns the bytes received and not yet consumed. They stay valid until the next read.
+func (c *Conn) Buffered() []byte { return c.in[c.r:c.w] }
+
+// Advance consumes the first n buffered bytes.
+func (c *Conn) Advance(n int) { c.r += n }
+
+// Fill waits until deadline for more bytes and adds them to the buffered ones. The buffer grows up to
+// limit bytes; it returns ErrLineTooLong when that many are buffered already. io.EOF means that the peer closed.
+func (c *Conn) Fill(deadline time.Time, limit int) error {
+	if c.r > 0 {
+		c.w = copy(c.in, c.in[c.r:c.w])
+		c.r = 0
+	}
+	if c.w >= limit {
+		return ErrLineTooLong
+	}
+	if c.w == len(c.in) {
+		c.in = append(c.in, make([]byte, min(len(c.in), limit-len(c.in)))...)
+	}
+	c.Conn.SetReadDeadline(deadline) // if the connection is gone, Read says so
+	n, err := c.Conn.Read(c.in[c.w:])
+	c.w += n
+	if n > 0 {
+		return nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+// ReadLine returns the next line without its CR LF; it stays valid until the next read. limit is its
+// greatest length with the line end. A line ends in CR LF and holds no other CR, LF or NUL; a line that
+// breaks a rule is consumed and reported as ErrLineTooLong, ErrBareLF, ErrBareCR or ErrNUL. The whole line
+// must be there by the deadline: a drip of bytes does not prolong it.
+func (c *Conn) ReadLine(limit int, deadline time.Time) ([]byte, error) {
+	seen := 0
+	for {
+		b := c.Buffered()
+		if i := bytes.IndexByte(b[seen:], '\n'); i >= 0 {
+			end := seen + i
+			c.Advance(end + 1)
+			if end+1 > limit {
+				return nil, ErrLineTooLong
+			}
+			return checkLine(b[:end])
+		}
+		seen = len(b)
+		if seen >= limit {
+			return nil, c.skipLine(deadline)
+		}
+		if err := c.Fill(deadline, max(limit, bufferSize)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func checkLine(line []byte) ([]byte, error) {
+	if len(line) == 0 || line[len(line)-1] != '\r' {
+		return nil, ErrBareLF
+	}
+	line = line[:len(line)-1]
+	if bytes.IndexByte(line, '\r') >= 0 {
+		return nil, ErrBareCR
+	}
+	if bytes.IndexByte(line, 0) >= 0 {
+		return nil, ErrNUL
+	}
+	return line, nil
+}
+
+// skipLine consumes up to the end of a line that is too long.
+func (c *Conn) skipLine(deadline time.Time) error {
+	for {
+		b := c.Buffered()
+		if i := bytes.IndexByte(b, '\n'); i >= 0 {
+			c.Advance(i + 1)
+			return ErrLineTooLong
+		}
+		c.Advance(len(b))
+		if err := c.Fill(deadline, bufferSize); err != nil {
+			return err
+		}
+	}
+}
+
+// LineBuffered says whether a whole further line has been received already: then the peer pipelines,
+// and the replies so far can wait for the next ones (RFC 2920 §3.2).
+func (c *Conn) LineBuffered() bool { return bytes.IndexByte(c.Buffered(), '\n') >= 0 }
+
+// WriteString and Write buffer output; long output is passed on at once.
+func (c *Conn) WriteString(s string) {
+	c.out = append(c.out, s...)
+	c.flushIfLong()
+}
+
+// Write buffers p. It never fails: Flush reports what went wrong.
+func (c *Conn) Write(p []byte) (int, error) {
+	c.out = append(c.out, p...)
+	c.flushIfLong()
+	return len(p), c.writeErr
+}
+
+func (c *Conn) flushIfLong() {
+	if len(c.out) >= 32<<10 {
+		c.Flush()
+	}
+}
+
+// Flush sends the buffered output. After the first error everything is dropped and the error is returned again.
+func (c *Conn) Flush() error {
+	if len(c.out) == 0 || c.writeErr != nil {
+		c.out = c.out[:0]
+		return c.writeErr
+	}
+	c.Conn.SetWriteDeadline(time.Now().Add(c.wait))
+	_, c.writeErr = c.Conn.Write(c.out)
+	c.out = c.out[:0]
+	return c.writeErr
+}
+
+// IsTimeout says whether err is a deadline that passed.
+func IsTimeout(err error) bool {
+	t, ok := errors.AsType[net.Error](err)
+	return ok && t.Timeout()
+}

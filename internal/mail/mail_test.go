@@ -1,0 +1,105 @@
+package mail
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParsePath(t *testing.T) {
+	for in, want := range map[string]string{
+		"<a@b.test>":                 "a@b.test|",
+		"<a@B.Test> SIZE=5":          "a@b.test| SIZE=5",
+		"a@b.test":                   "a@b.test|",
+		"a@b.test SIZE=5":            "a@b.test| SIZE=5",
+		"<>":                         "|",
+		"<postmaster>":               "postmaster|",
+		"<Postmaster>":               "Postmaster|",
+		"<@x.test,@y.test:a@b.test>": "a@b.test|",
+		`<"a b"@b.test>`:             `"a b"@b.test|`,
+		`<"a>b"@b.test> X`:           `"a>b"@b.test| X`,
+		`<"simple"@b.test>`:          "simple@b.test|",
+		"<a@[192.0.2.1]>":            "a@[192.0.2.1]|",
+		"<a@[ipv6:2001:DB8::1]>":     "a@[IPv6:2001:db8::1]|",
+		"<a@bücher.test>":            "a@xn--bcher-kva.test|",
+		"<a+b%c!d@b.test>":           "a+b%c!d@b.test|",
+		"<a@b.test":                  "error",
+		"<a>":                        "error",
+		"<a@>":                       "error",
+		"<@b.test>":                  "error",
+		"<a..b@c.test>":              "error",
+		"<.a@c.test>":                "error",
+		"<a@b@c.test>":               "error",
+		"<a@-b.test>":                "error",
+		"<a@[300.1.1.1]>":            "error",
+		"<a@[::1]>":                  "error",
+		"<\x01@b.test>":              "error",
+		`<"a@b.test>`:                "error",
+		"":                           "error",
+		" <a@b.test>":                "error",
+		"<" + strings.Repeat("a", 65) + "@b.test>": "error",
+	} {
+		a, rest, err := ParsePath(in)
+		got := a.String() + "|" + rest
+		if err != nil {
+			got = "error"
+		}
+		if got != want {
+			t.Errorf("ParsePath(%q) = %s (%v), want %s", in, got, err, want)
+		}
+	}
+}
+
+func FuzzParsePath(f *testing.F) {
+	for _, s := range []string{"<a@b.test>", `<"a\"b"@b.test>`, "<@x,@y:a@b>", "<a@[IPv6:::1]>", "<a@bücher.test>"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		a, _, err := ParsePath(s)
+		if err != nil {
+			return
+		}
+		again, rest, err := ParsePath(a.Path())
+		if err != nil || rest != "" || again != a {
+			t.Fatalf("ParsePath(%q) = %#v, but its Path %q gives %#v, %q, %v", s, a, a.Path(), again, rest, err)
+		}
+	})
+}
+
+func TestID(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 1, 999, time.UTC)
+	id := NewID(now, 7)
+	if got := id.Time(); !got.Equal(now.Truncate(time.Second)) {
+		t.Errorf("Time() = %v", got)
+	}
+	typed := strings.NewReplacer("0", "o", "1", "l").Replace(strings.ToLower(string(id)))
+	if got, err := ParseID(typed); err != nil || got != id {
+		t.Errorf("ParseID(%q) = %q, %v, want %q", typed, got, err, id)
+	}
+	for _, bad := range []string{"", "ABC", strings.Repeat("U", 14), strings.Repeat("é", 7)} {
+		if id, err := ParseID(bad); err == nil {
+			t.Errorf("ParseID(%q) = %q, want an error", bad, id)
+		}
+	}
+	if later := NewID(now.Add(time.Second), 0); !(id < later) {
+		t.Errorf("%s does not sort before the later %s", id, later)
+	}
+}
+
+func TestStatusOf(t *testing.T) {
+	refused := &Error{Status: NewStatus(550, "5.1.1", "no such user"), Err: errors.New("secret detail")}
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{nil, "250 2.0.0 OK"},
+		{errors.New("disk on fire"), "451 4.3.0 Local error, try again later"},
+		{fmt.Errorf("rcpt: %w", refused), "550 5.1.1 no such user"},
+	} {
+		if got := StatusOf(test.err).String(); got != test.want {
+			t.Errorf("StatusOf(%v) = %q, want %q", test.err, got, test.want)
+		}
+	}
+}

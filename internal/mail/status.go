@@ -1,0 +1,98 @@
+package mail
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Enhanced is an enhanced mail system status code: class, subject, detail (RFC 3463 §2).
+// The zero value means that there is none.
+type Enhanced [3]uint16
+
+// String returns "5.1.1", or "" for the zero value.
+func (e Enhanced) String() string {
+	if e == (Enhanced{}) {
+		return ""
+	}
+	return fmt.Sprintf("%d.%d.%d", e[0], e[1], e[2])
+}
+
+// Status is the outcome of one step of mail transfer, in the form in which SMTP says it:
+// a reply code (RFC 5321 §4.2), an enhanced code (RFC 3463) and a text for people.
+// A text of several lines is separated by "\n".
+type Status struct {
+	Code     int      `json:"code"`
+	Enhanced Enhanced `json:"enhanced,omitzero"`
+	Text     string   `json:"text,omitempty"`
+}
+
+// NewStatus returns a Status from its parts, with enhanced as "5.1.1" or "" for none.
+// It panics if enhanced is malformed: statuses are written by programmers, not read from the network.
+func NewStatus(code int, enhanced, text string) Status {
+	var e Enhanced
+	if enhanced != "" {
+		if n, err := fmt.Sscanf(enhanced, "%d.%d.%d", &e[0], &e[1], &e[2]); n != 3 || err != nil {
+			panic("mail: malformed enhanced status code " + enhanced)
+		}
+	}
+	return Status{Code: code, Enhanced: e, Text: text}
+}
+
+// Success says whether the step was done (2xx).
+func (s Status) Success() bool { return s.Code/100 == 2 }
+
+// Temporary says whether trying again later may help (4xx).
+func (s Status) Temporary() bool { return s.Code/100 == 4 }
+
+// Permanent says whether trying again is pointless (5xx).
+func (s Status) Permanent() bool { return s.Code/100 == 5 }
+
+// WithText returns s with another text.
+func (s Status) WithText(format string, args ...any) Status {
+	s.Text = fmt.Sprintf(format, args...)
+	return s
+}
+
+// String returns the status on one line: "550 5.1.1 no such user".
+func (s Status) String() string {
+	parts := make([]string, 0, 3)
+	if s.Code != 0 {
+		parts = append(parts, fmt.Sprintf("%03d", s.Code))
+	}
+	if e := s.Enhanced.String(); e != "" {
+		parts = append(parts, e)
+	}
+	if s.Text != "" {
+		parts = append(parts, strings.ReplaceAll(s.Text, "\n", " / "))
+	}
+	return strings.Join(parts, " ")
+}
+
+// Error is an error that knows what the peer, or the sender, is told.
+// Err, the cause, is for the operator only and is never sent.
+type Error struct {
+	Status Status
+	Err    error
+}
+
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return e.Status.String()
+	}
+	return e.Status.String() + ": " + e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// StatusOf returns the Status that err carries. An error that carries none is temporary
+// unless proven permanent: 451 4.3.0 with a text that reveals nothing. A nil err is 250 2.0.0.
+func StatusOf(err error) Status {
+	if err == nil {
+		return NewStatus(250, "2.0.0", "OK")
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Status
+	}
+	return NewStatus(451, "4.3.0", "Local error, try again later")
+}
