@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -16,7 +17,14 @@ var (
 	ErrNUL         = errors.New("NUL within a line")
 )
 
-const bufferSize = 4096
+// bufferSize is what an idle connection keeps for its input. It holds a pipelined envelope; more is allocated on demand.
+const bufferSize = 1024
+
+// wideSize is the size of the input buffer while content streams in.
+const wideSize = 32 << 10
+
+// wideBuffers are those between two uses.
+var wideBuffers = sync.Pool{New: func() any { return new([wideSize]byte) }}
 
 // Conn is one side of a line protocol on a network connection. Output is buffered until Flush.
 // It is not safe for concurrent use.
@@ -27,6 +35,8 @@ type Conn struct {
 
 	in       []byte // bytes received: in[r:w] are not consumed yet
 	r, w     int
+	small    []byte          // the buffer to go back to, bufferSize long
+	wide     *[wideSize]byte // the pooled buffer, while it is in use; in is part of it or has outgrown it
 	out      []byte
 	wait     time.Duration // longest wait for a write
 	writeErr error         // the first one; later output is dropped
@@ -34,7 +44,37 @@ type Conn struct {
 
 // NewConn returns a Conn on nc whose writes must be done within writeTimeout.
 func NewConn(nc net.Conn, writeTimeout time.Duration) *Conn {
-	return &Conn{Conn: nc, in: make([]byte, bufferSize), wait: writeTimeout}
+	small := make([]byte, bufferSize)
+	return &Conn{Conn: nc, in: small, small: small, wait: writeTimeout}
+}
+
+// Widen takes a large input buffer until Narrow, for reading content. Fill with limit WideSize keeps to it.
+func (c *Conn) Widen() {
+	if c.wide != nil || c.w-c.r > wideSize {
+		return
+	}
+	c.wide = wideBuffers.Get().(*[wideSize]byte)
+	c.w = copy(c.wide[:], c.in[c.r:c.w])
+	c.r = 0
+	c.in = c.wide[:]
+}
+
+// WideSize is the size of the buffer that Widen takes.
+func (c *Conn) WideSize() int { return wideSize }
+
+// Narrow gives up whatever the input buffer grew to, unless more is buffered than the small one holds.
+// To be called before waiting for a peer that may take its time.
+func (c *Conn) Narrow() {
+	if len(c.in) == bufferSize || c.w-c.r > bufferSize {
+		return
+	}
+	c.w = copy(c.small, c.in[c.r:c.w])
+	c.r = 0
+	c.in = c.small
+	if c.wide != nil {
+		wideBuffers.Put(c.wide)
+		c.wide = nil
+	}
 }
 
 // Upgrade goes on with nc (TLS on the same connection). Whatever was received or buffered before it is

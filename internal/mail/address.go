@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -100,7 +101,7 @@ func ParseDomain(s string) (string, error) {
 		return ascii, nil
 	}
 	a, err := idna.Lookup.ToASCII(s)
-	if err != nil || !isHostname(a) || len(a) > MaxDomain {
+	if err != nil || !utf8.ValidString(s) || !isHostname(a) || len(a) > MaxDomain {
 		return "", fmt.Errorf("%q is not a domain name", printable(s))
 	}
 	return a, nil

@@ -26,8 +26,9 @@ const (
 	// Receiving.
 	Connected Kind = "smtp.connected" // a peer connected to a listener
 	Decided   Kind = "policy.decided" // a policy decision with the rule that made it
-	Received  Kind = "smtp.received"  // a message's transaction, as the server saw it
-	Accepted  Kind = "spool.accepted" // custody: the message is durable; the 250 leaves after it
+	Received  Kind = "smtp.received"  // a message's transaction, as the server saw it: Peer, the fields already in it (Header), Facts "reverse-path", "size"
+	Accepted  Kind = "spool.accepted" // custody begins: written in the batch that takes it; Header has the fields that we added
+	Durable   Kind = "spool.durable"  // that batch is on stable storage (At+Took): the 250 leaves after it
 	Refused   Kind = "smtp.refused"   // a command or message was refused for good or for now
 	Ended     Kind = "smtp.ended"     // the SMTP session is over; the rest of its dialogue
 
@@ -48,6 +49,9 @@ const (
 	Fetched        Kind = "pop3.fetched" // the message was sent to its reader by RETR
 	Deleted        Kind = "pop3.deleted" // the message was deleted at QUIT
 	MaildropClosed Kind = "pop3.closed"  // the POP3 session is over; its dialogue
+
+	// The trail itself.
+	Omitted Kind = "trail.omitted" // events that are not kept, because there are too many; Text says how many
 )
 
 // Event is one step with its evidence. Small: no bodies, no secrets. Fields that do not apply stay empty.

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"waybill/internal/config"
+	"waybill/internal/control"
+	"waybill/internal/mail"
+	"waybill/internal/node"
+	"waybill/internal/store/pebble"
+	"waybill/internal/trail"
+)
+
+// accountCommand manages accounts.
+type accountCommand struct {
+	Add accountAddCommand `cmd:"" help:"Create an account with its mailbox."`
+}
+
+// accountAddCommand creates an account, whether or not the server runs.
+type accountAddCommand struct {
+	Address       string `arg:"" placeholder:"ADDR" help:"The account's address, which is also its login."`
+	PasswordStdin bool   `help:"Read the password from standard input; one final line end is dropped."`
+	Config        string `required:"" type:"existingfile" placeholder:"FILE" help:"Configuration file (TOML)."`
+}
+
+func (c *accountAddCommand) Run(ctx context.Context, std streams) error {
+	conf, err := config.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	addr, err := mail.ParseAddress(c.Address)
+	if err != nil {
+		return err
+	}
+	password, err := readPassword(std, c.PasswordStdin)
+	if err != nil {
+		return err
+	}
+	admin, err := openAdmin(conf, std)
+	if err != nil {
+		return err
+	}
+	if err := admin.AddAccount(ctx, addr, password); err != nil {
+		return errors.Join(err, admin.Close())
+	}
+	fmt.Fprintf(std.out, "account %s created\n", addr)
+	return admin.Close()
+}
+
+// admin is what a command can do to a node, running or not.
+type admin interface {
+	AddAccount(ctx context.Context, addr mail.Address, password string) error
+	Events(ctx context.Context, id mail.ID) ([]trail.Event, error)
+	Close() error
+}
+
+// openAdmin opens the store itself when nobody holds its lock, and else speaks to the server that does.
+func openAdmin(conf config.Config, std streams) (admin, error) {
+	if err := os.MkdirAll(conf.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	offline, err := node.OpenOffline(conf, logger(std, false))
+	if errors.Is(err, pebble.ErrLocked) {
+		return control.NewClient(conf.Data), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return offline, nil
+}
+
+// maxPassword bounds a password, in octets.
+const maxPassword = 1024
+
+// readPassword takes it from standard input, or asks twice on a terminal.
+func readPassword(std streams, fromStdin bool) (string, error) {
+	if fromStdin {
+		b, err := io.ReadAll(io.LimitReader(std.in, maxPassword+3))
+		if err != nil {
+			return "", fmt.Errorf("read the password: %w", err)
+		}
+		return checkPassword(dropLineEnd(string(b)))
+	}
+	f, ok := std.in.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return "", errors.New("no terminal to ask for the password: pass it with --password-stdin")
+	}
+	first, err := ask(std, f, "Password: ")
+	if err != nil {
+		return "", err
+	}
+	again, err := ask(std, f, "Again: ")
+	if err != nil {
+		return "", err
+	}
+	if first != again {
+		return "", errors.New("the two passwords differ")
+	}
+	return checkPassword(first)
+}
+
+func ask(std streams, f *os.File, prompt string) (string, error) {
+	fmt.Fprint(std.err, prompt)
+	b, err := term.ReadPassword(int(f.Fd()))
+	fmt.Fprintln(std.err)
+	return string(b), err
+}
+
+func checkPassword(p string) (string, error) {
+	switch {
+	case p == "":
+		return "", errors.New("the password is empty")
+	case len(p) > maxPassword:
+		return "", fmt.Errorf("the password is longer than %d octets", maxPassword)
+	case strings.ContainsAny(p, "\x00\r\n"):
+		return "", errors.New("the password holds a line end or NUL, which no mail protocol can carry")
+	}
+	return p, nil
+}
+
+// dropLineEnd drops one final LF or CR LF.
+func dropLineEnd(s string) string {
+	s, _ = strings.CutSuffix(s, "\n")
+	s, _ = strings.CutSuffix(s, "\r")
+	return s
+}
+
+// firstLine reads one line without its end.
+func firstLine(r io.Reader) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(r, maxPassword+3)).ReadString('\n')
+	if err == io.EOF {
+		err = nil
+	}
+	return dropLineEnd(line), err
+}

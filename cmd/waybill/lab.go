@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"waybill/internal/dialogue"
+	"waybill/internal/explain"
+	"waybill/internal/lab"
+	"waybill/internal/mail"
+	"waybill/internal/trail"
+)
+
+// labCommand runs the lab: one letter and its waybill, or until a signal with --stay.
+type labCommand struct {
+	Scenario string   `default:"letter" help:"Which letter: ${scenarios}." placeholder:"NAME"`
+	Letter   string   `type:"existingfile" placeholder:"FILE.eml" help:"Send this message instead."`
+	From     string   `placeholder:"A" help:"Reverse-path of the letter; default: me@sendingemail.com."`
+	To       []string `placeholder:"B" help:"Forward-path of the letter, repeatable; default: you@receivingemail.com."`
+	As       string   `enum:"sender,stranger," default:"" help:"At whose computer the letter is sent: sender (whose network may relay) or stranger."`
+	Helo     string   `placeholder:"NAME" help:"What the client calls itself in EHLO."`
+	Keep     bool     `help:"Leave retrieved mail on the server."`
+	Stay     bool     `help:"Keep running, and show each further message's waybill as it happens."`
+	JSON     bool     `name:"json" help:"Print one JSON object a line: the settings, then every event."`
+	Data     string   `type:"path" placeholder:"DIR" help:"Keep the servers' data there; default: a temporary directory, removed at the end."`
+	Verbose  bool     `short:"v" help:"Print the servers' logs."`
+}
+
+func (c *labCommand) Run(ctx context.Context, std streams) error {
+	dir, remove, err := c.dir()
+	if err != nil {
+		return err
+	}
+	defer remove()
+	out := &labPrinter{out: std.out, options: renderOptions(std.out)}
+	options := lab.Options{Dir: dir, Logger: c.logger(std)}
+	if c.JSON {
+		options.Observe = out.event
+	}
+	l, err := lab.Start(ctx, options)
+	if err != nil {
+		return err
+	}
+	err = c.run(ctx, l, out)
+	return errors.Join(err, l.Close())
+}
+
+func (c *labCommand) dir() (string, func(), error) {
+	if c.Data == "" {
+		return lab.TempDir()
+	}
+	return c.Data, func() {}, os.MkdirAll(c.Data, 0o700)
+}
+
+func (c *labCommand) logger(std streams) *slog.Logger {
+	if c.Verbose {
+		return logger(std, true)
+	}
+	return slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: slog.LevelError}))
+}
+
+func (c *labCommand) run(ctx context.Context, l *lab.Lab, out *labPrinter) error {
+	scenario, err := c.scenario(l)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		out.settings(l)
+	} else if c.Stay {
+		out.introduce(l)
+	}
+	if !c.Stay || c.Letter != "" {
+		if err := c.one(ctx, l, scenario, out); err != nil || !c.Stay {
+			return err
+		}
+	}
+	if c.JSON {
+		<-ctx.Done()
+		return nil
+	}
+	l.Follow(ctx, out.story)
+	return nil
+}
+
+// one sends one letter and tells what became of it.
+func (c *labCommand) one(ctx context.Context, l *lab.Lab, s lab.Scenario, out *labPrinter) error {
+	outcome, err := l.Run(ctx, s)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		out.result(outcome)
+	} else {
+		out.outcome(l, s, outcome)
+	}
+	if !outcome.Intact && !c.Stay {
+		return errReported
+	}
+	return nil
+}
+
+// scenario is the named one with what the flags change of it.
+func (c *labCommand) scenario(l *lab.Lab) (lab.Scenario, error) {
+	all := l.Scenarios()
+	i := slices.IndexFunc(all, func(s lab.Scenario) bool { return s.Name == c.Scenario })
+	if i < 0 {
+		return lab.Scenario{}, fmt.Errorf("no scenario %q; there are: %s", c.Scenario, lab.ScenarioNames())
+	}
+	s := all[i]
+	if c.Letter != "" {
+		content, err := readLetter(c.Letter)
+		if err != nil {
+			return s, err
+		}
+		s.Name, s.Title, s.Letter = "letter", "the letter of "+c.Letter, content
+	}
+	if c.From != "" {
+		from, rest, err := mail.ParsePath(c.From)
+		if err != nil || rest != "" {
+			return s, fmt.Errorf("--from %q is not an address: %w", c.From, err)
+		}
+		s.From = from
+	}
+	if len(c.To) > 0 {
+		s.To = nil
+		for _, to := range c.To {
+			addr, err := mail.ParseAddress(to)
+			if err != nil {
+				return s, fmt.Errorf("--to: %w", err)
+			}
+			s.To = append(s.To, addr)
+		}
+	}
+	if c.As != "" {
+		s.As = c.As
+	}
+	if c.Helo != "" {
+		s.Hello = c.Helo
+	}
+	s.Keep = c.Keep
+	return s, nil
+}
+
+// labPrinter writes what the lab shows. It is safe for concurrent use.
+type labPrinter struct {
+	mu      sync.Mutex
+	out     io.Writer
+	options explain.Options
+	held    []trail.Event // events that happened before the settings were printed
+	begun   bool
+}
+
+// settings prints the first line of --json, then what happened before it.
+func (p *labPrinter) settings(l *lab.Lab) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.line(struct {
+		Kind    string              `json:"kind"`
+		Note    string              `json:"note,omitempty"`
+		Servers []lab.Part          `json:"servers"`
+		Users   []lab.EmailSettings `json:"users"`
+	}{"lab.settings", l.Note(), l.Parts(), l.Settings()})
+	for _, e := range p.held {
+		p.line(e)
+	}
+	p.begun, p.held = true, nil
+}
+
+func (p *labPrinter) event(e trail.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.begun {
+		p.held = append(p.held, e)
+		return
+	}
+	p.line(e)
+}
+
+func (p *labPrinter) line(v any) { json.NewEncoder(p.out).Encode(v) }
+
+// result is the last line of --json for one letter.
+func (p *labPrinter) result(o lab.Outcome) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	message := ""
+	if len(o.Arrived) > 0 {
+		message = string(o.Arrived[0])
+	}
+	p.line(struct {
+		Kind    string `json:"kind"`
+		Intact  bool   `json:"intact"`
+		Problem string `json:"problem,omitempty"`
+		Message string `json:"message,omitempty"`
+	}{"lab.result", o.Intact, o.Problem, message})
+}
+
+func (p *labPrinter) outcome(l *lab.Lab, s lab.Scenario, o lab.Outcome) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintf(p.out, "The lab sends %s: %s → %s\n", s.Title, s.From.Path(), joinPaths(s.To))
+	if note := l.Note(); note != "" {
+		fmt.Fprintf(p.out, "Note: %s.\n", note)
+	}
+	fmt.Fprintln(p.out)
+	explain.Render(p.out, o.Events, p.options)
+	p.messages("The message as received, with all its header fields", o.Arrived)
+	p.messages("The report that came back to the sender's mailbox", o.Bounce)
+	if o.Intact {
+		fmt.Fprintln(p.out, "The letter arrived intact.")
+	} else {
+		fmt.Fprintf(p.out, "The letter did not arrive: %s.\n", o.Problem)
+	}
+}
+
+func (p *labPrinter) messages(title string, messages [][]byte) {
+	for _, m := range messages {
+		fmt.Fprintf(p.out, "%s\n%s\n", title, strings.Repeat("─", len(title)))
+		for line := range strings.SplitSeq(strings.TrimSuffix(string(m), "\r\n"), "\r\n") {
+			fmt.Fprintln(p.out, "  "+strings.ReplaceAll(dialogue.Printable(strings.ReplaceAll(line, "\t", "        ")), "        ", "\t"))
+		}
+		fmt.Fprintln(p.out)
+	}
+}
+
+// story prints one message's way as it became complete.
+func (p *labPrinter) story(s lab.Story) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	explain.Render(p.out, s.Events, p.options)
+	fmt.Fprintln(p.out)
+}
+
+func (p *labPrinter) introduce(l *lab.Lab) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintf(p.out, "The lab is running. ")
+	if note := l.Note(); note != "" {
+		fmt.Fprintf(p.out, "Note: %s.", note)
+	}
+	fmt.Fprint(p.out, "\n\nServers (in the lab → on this machine)\n")
+	for _, part := range l.Parts() {
+		if part.Address != "" {
+			fmt.Fprintf(p.out, "  %-28s %-34s %-18s → %s\n", part.Name, part.Role, part.Logical, part.Address)
+		}
+	}
+	for _, s := range l.Settings() {
+		fmt.Fprintf(p.out, "\nEmail settings of %s\n", s.User)
+		for _, row := range [][2]string{
+			{"login", s.User.String()}, {"password", s.Password}, {"SMTP server", s.SMTP},
+			{"  with STARTTLS and login", s.Submission}, {"  with TLS and login", s.Submissions},
+			{"POP3 server", s.POP3}, {"  with TLS", s.POP3S},
+		} {
+			fmt.Fprintf(p.out, "  %-26s %s\n", row[0], row[1])
+		}
+		if len(s.RelayFrom) > 0 {
+			fmt.Fprintf(p.out, "  %-26s %s\n", "relays without login for", strings.Join(s.RelayFrom, ", ")+" (127.0.0.1 is your terminal)")
+		}
+	}
+	host, port, _ := strings.Cut(l.Settings()[0].SMTP, ":")
+	fmt.Fprintf(p.out, "\nTry: telnet %s %s\n     swaks --server %s --port %s --helo sender.sendingemail.com --from me@sendingemail.com --to you@receivingemail.com\n", host, port, host, port)
+	fmt.Fprint(p.out, "Each message's waybill appears here. Ctrl-C ends the lab.\n\n")
+}
+
+func joinPaths(paths []mail.Address) string {
+	var all []string
+	for _, p := range paths {
+		all = append(all, p.Path())
+	}
+	return strings.Join(all, ", ")
+}

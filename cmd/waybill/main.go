@@ -1,0 +1,94 @@
+// Command waybill is a complete mail system: server, clients, and a whole mail Internet to try it in.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"waybill/internal/config"
+	"waybill/internal/lab"
+)
+
+// commands are the program's commands and flags.
+type commands struct {
+	Lab     labCommand     `cmd:"" help:"Run the whole mail Internet of the reference scenario on this machine and print a letter's waybill."`
+	Serve   serveCommand   `cmd:"" help:"Run a mail server from a configuration file."`
+	Account accountCommand `cmd:"" help:"Manage accounts."`
+	Send    sendCommand    `cmd:"" help:"Submit a message to a mail server."`
+	Fetch   fetchCommand   `cmd:"" help:"Retrieve mail by POP3."`
+	Explain explainCommand `cmd:"" help:"Print the waybill of a message."`
+}
+
+// Exit statuses: 0 only when what was asked for happened.
+const (
+	exitOK    = 0
+	exitFail  = 1
+	exitUsage = 2
+)
+
+// streams are the program's standard streams.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// errReported is returned by commands that have said already what went wrong.
+var errReported = errors.New("reported")
+
+// run is the program without its process: arguments in, exit status out.
+func run(ctx context.Context, args []string, std streams) int {
+	status := -1 // until kong, which prints help, exits by itself
+	var cli commands
+	parser, err := kong.New(&cli,
+		kong.Name("waybill"),
+		kong.Description("A complete mail system, and the record of every message's delivery."),
+		kong.Writers(std.out, std.err),
+		kong.Exit(func(code int) { status = code }),
+		kong.Vars{"scenarios": lab.ScenarioNames()},
+		kong.Bind(std),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+	)
+	if err != nil {
+		fmt.Fprintln(std.err, "waybill:", err)
+		return exitFail
+	}
+	parsed, err := parser.Parse(args)
+	if status >= 0 {
+		return status
+	}
+	if err != nil {
+		fmt.Fprintf(std.err, "waybill: %v (waybill --help lists commands and flags)\n", err)
+		return exitUsage
+	}
+	switch err := parsed.Run(); {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errReported):
+		return exitFail
+	default:
+		printError(std.err, err)
+		return exitFail
+	}
+}
+
+// printError prints one line, or a line for each mistake in a configuration file.
+func printError(w io.Writer, err error) {
+	if mistakes, ok := errors.AsType[config.Errors](err); ok {
+		fmt.Fprintln(w, mistakes)
+		return
+	}
+	fmt.Fprintln(w, "waybill:", err)
+}

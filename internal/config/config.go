@@ -1,0 +1,83 @@
+// Package config is the configuration of a node: one struct, loaded from a TOML file, checked as a whole.
+// It is a value that is handed down, never a global.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is a node's configuration. The reference in docs/ is generated from these comments.
+type Config struct {
+	// Hostname is the name in greetings, Received and Authentication-Results. Required.
+	Hostname string
+	// Data is the directory of the embedded store, the control socket and self-made certificates. Required.
+	Data string
+	// Store is "" for the embedded store in Data. Other engines are not built yet.
+	Store string
+	// Bodies is "" for bodies in the store. Object stores are not built yet.
+	Bodies string
+
+	Listen   Listen
+	TLS      TLS
+	Relay    Relay
+	Auth     Auth
+	Resolver Resolver
+	Queue    Queue
+	Limits   Limits
+	Domains  []Domain
+}
+
+// Listen has the listeners: lists of address:port; empty means off.
+type Listen struct {
+	SMTP        []netip.AddrPort // MTA to MTA, STARTTLS
+	Submission  []netip.AddrPort // clients, STARTTLS, AUTH required
+	Submissions []netip.AddrPort // clients, TLS from the first byte, AUTH required
+	POP3        []netip.AddrPort // STLS
+	POP3S       []netip.AddrPort // TLS from the first byte
+	DNS         []netip.AddrPort // not built yet
+	HTTP        []netip.AddrPort // not built yet
+}
+
+// TLS has the certificate; both empty: self-signed, made once in Data.
+type TLS struct {
+	Cert string // file, PEM
+	Key  string // file, PEM
+}
+
+// Relay says who may relay without AUTH, and from where we deliver.
+type Relay struct {
+	Trusted []netip.Prefix // networks that may relay without AUTH; default none
+	Source  []netip.Addr   // outbound addresses; default: those of the smtp listeners unless wildcard
+}
+
+// Auth governs logins.
+type Auth struct {
+	CleartextFrom []netip.Prefix // networks that may log in without TLS (SMTP, POP3); default none
+}
+
+// Resolver says whom to ask for names.
+type Resolver struct {
+	Servers []netip.AddrPort // default: those of resolv.conf
+}
+
+// Queue is the schedule of retries.
+type Queue struct {
+	Retry  []time.Duration // delays between attempts, then the last one again until Expire
+	Expire time.Duration   // age at which a message is given up
+}
+
+// Limits bound what others can make us do.
+type Limits struct {
+	MessageSize    int64   // octets
+	Recipients     int     // of one message
+	MinFree        int64   // octets free on the disk of Data; below it mail is refused with 452
+	RatePerAddress float64 // not built yet: must be 0
+	RatePerAccount float64 // not built yet: must be 0
+}
+
+// Domain is a domain whose mail we take.
+type Domain struct {
+	Name       string // A-labels, lower case
+	Postmaster string // an address; default: the domain's first account
+}

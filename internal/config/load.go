@@ -1,0 +1,211 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// maxFile bounds a configuration file, in octets.
+const maxFile = 1 << 20
+
+// Load reads and checks a configuration file, and that the files named in it exist. The error is of type Errors: every
+// mistake at once.
+func Load(file string) (Config, error) {
+	data, err := read(file)
+	if err != nil {
+		return Config{}, Errors{{File: file, Problem: "cannot be read: " + err.Error(), Fix: "name a configuration file"}}
+	}
+	l := load(file, data)
+	for key, name := range map[string]string{"tls.cert": l.config.TLS.Cert, "tls.key": l.config.TLS.Key} {
+		if _, err := os.Stat(name); name != "" && err != nil {
+			l.wrong(l.lines[key], key, fmt.Sprintf("%s cannot be read: %v", name, cause(err)), "name an existing PEM file, or remove both for a self-signed certificate")
+		}
+	}
+	return l.result()
+}
+
+// Parse checks a configuration given as TOML. file stands in errors, and file names in data are relative to its
+// directory. The error is of type Errors: every mistake at once.
+func Parse(file string, data []byte) (Config, error) { return load(file, data).result() }
+
+func read(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, cause(err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("it is larger than %d octets", maxFile)
+	}
+	return data, cause(err)
+}
+
+// cause drops the operation and the file name from an error, which stand beside it.
+func cause(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+// loader turns a document into a Config and collects mistakes.
+type loader struct {
+	file     string
+	config   Config
+	settings map[string]setting
+	lines    map[string]int // where each key was set first; keys of domains have their index: "domain.0.name"
+	domains  []int          // the line of each domain
+	torn     bool           // some lines could not be read
+	errors   Errors
+}
+
+func load(file string, data []byte) *loader {
+	l := &loader{file: file, config: Default(), settings: map[string]setting{}, lines: map[string]int{}}
+	for _, s := range settings() {
+		l.settings[s.key] = s
+	}
+	doc := parseDocument(data)
+	for _, m := range doc.mistakes {
+		l.wrong(m.line, "", m.problem, m.fix)
+	}
+	l.torn = len(doc.mistakes) > 0
+	l.document(doc)
+	l.resolveFiles()
+	l.check(doc)
+	if len(l.errors) == 0 { // what remains of TOML's own rules
+		var rest map[string]any
+		if bad, ok := errors.AsType[*toml.DecodeError](toml.Unmarshal(data, &rest)); ok {
+			line, _ := bad.Position()
+			l.wrong(line, "", "this is no TOML: "+bad.Error(), "see https://toml.io for how TOML is written")
+		}
+	}
+	return l
+}
+
+func (l *loader) result() (Config, error) {
+	if len(l.errors) == 0 {
+		return l.config, nil
+	}
+	slices.SortStableFunc(l.errors, func(a, b Error) int { return a.Line - b.Line })
+	return Config{}, l.errors
+}
+
+func (l *loader) wrong(line int, key, problem, fix string) {
+	l.errors = append(l.errors, Error{File: l.file, Line: max(line, 1), Key: key, Problem: problem, Fix: fix})
+}
+
+const domainTable = "domain"
+
+// document goes through the tables and assignments in their order.
+func (l *loader) document(doc document) {
+	domain := make([]int, len(doc.tables)) // of each table: its index in Domains, or -1
+	known := make([]bool, len(doc.tables))
+	seen := map[string]int{}
+	for i, t := range doc.tables {
+		known[i], domain[i] = l.table(t, seen), -1
+		if known[i] && t.name == domainTable {
+			domain[i] = l.addDomain(t.line)
+		}
+	}
+	for _, a := range doc.assignments {
+		switch {
+		case a.table < 0:
+			l.assign(a, -1)
+		case known[a.table]:
+			l.assign(a, domain[a.table])
+		}
+	}
+}
+
+func (l *loader) addDomain(line int) int {
+	l.domains = append(l.domains, line)
+	l.config.Domains = append(l.config.Domains, Domain{})
+	return len(l.domains) - 1
+}
+
+// table checks a header and says whether its keys are to be looked at.
+func (l *loader) table(t table, seen map[string]int) bool {
+	shown := "[" + t.name + "]"
+	if !l.isTable(t.name) {
+		if _, ok := l.settings[t.name]; ok {
+			l.wrong(t.line, shown, "this is a key, not a table", "write "+lastPart(t.name)+" = … "+placeOf(t.name))
+			return false
+		}
+		l.wrong(t.line, shown, "there is no such table", l.suggestTable(t.name))
+		return false
+	}
+	if isArray := t.name == domainTable; isArray != t.array {
+		want := map[bool]string{true: "[[domain]]", false: shown}[isArray]
+		l.wrong(t.line, map[bool]string{true: "[[" + t.name + "]]", false: shown}[t.array], "this table is written with other brackets", "write "+want)
+		return true
+	}
+	if first, twice := seen[t.name]; twice && !t.array {
+		l.wrong(t.line, shown, fmt.Sprintf("the table is there already, in line %d", first), "put its keys there")
+		return true
+	}
+	seen[t.name] = t.line
+	return true
+}
+
+// assign sets one key, or those of an inline table.
+func (l *loader) assign(a assignment, domain int) {
+	s, known := l.settings[a.key]
+	switch {
+	case a.key == domainTable && a.value.kind == unstable.Array:
+		for _, item := range a.value.items {
+			l.inline(assignment{key: a.key, line: item.line, value: item}, l.addDomain(item.line))
+		}
+		return
+	case !known && a.value.kind == unstable.InlineTable && l.isTable(a.key) && a.key != domainTable:
+		l.inline(a, -1)
+		return
+	case !known || strings.HasPrefix(a.key, domainTable+".") && domain < 0:
+		l.wrong(a.line, a.key, "there is no such key", l.suggestKey(a.key))
+		return
+	}
+	place, t := a.key, target{config: &l.config}
+	if domain >= 0 {
+		t.domain = &l.config.Domains[domain]
+		place = domainKey(domain, lastPart(a.key))
+	}
+	if first, twice := l.lines[place]; twice {
+		l.wrong(a.line, a.key, fmt.Sprintf("the key is set already, in line %d", first), "keep one of the two")
+		return
+	}
+	l.lines[place] = a.line
+	for _, m := range s.set(t, a.value) {
+		l.wrong(m.line, a.key, m.problem, m.fix)
+	}
+}
+
+func (l *loader) inline(a assignment, domain int) {
+	if a.value.kind != unstable.InlineTable {
+		l.wrong(a.line, "[["+domainTable+"]]", "a domain is a table", `write [[domain]] and below it name = "example.test"`)
+		return
+	}
+	for _, inner := range a.value.keys {
+		inner.key = a.key + "." + inner.key
+		l.assign(inner, domain)
+	}
+}
+
+func domainKey(domain int, key string) string { return fmt.Sprintf("domain.%d.%s", domain, key) }
+
+// resolveFiles makes file names relative to the configuration's directory.
+func (l *loader) resolveFiles() {
+	for _, name := range []*string{&l.config.Data, &l.config.TLS.Cert, &l.config.TLS.Key} {
+		if *name != "" && !filepath.IsAbs(*name) {
+			*name = filepath.Join(filepath.Dir(l.file), *name)
+		}
+	}
+}

@@ -1,0 +1,248 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// setting is one key: what the file may say, and what the reference says about it.
+type setting struct {
+	key     string // with its table
+	kind    string // for people
+	preset  string // default, as it would be written
+	meaning string
+	set     setter
+}
+
+// target is what a setting writes into; domain is set below [[domain]] only.
+type target struct {
+	config *Config
+	domain *Domain
+}
+
+type setter func(target, value) []mistake
+
+// Defaults of what is not absent or empty when nobody sets it.
+const (
+	defaultExpire      = 120 * time.Hour
+	defaultMessageSize = 50 << 20
+	defaultRecipients  = 1000
+	defaultMinFree     = 64 << 20
+)
+
+// Default returns the configuration of a file that sets nothing. Hostname and Data have no default.
+func Default() Config {
+	return Config{
+		Queue: Queue{
+			Retry:  []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour},
+			Expire: defaultExpire,
+		},
+		Limits: Limits{MessageSize: defaultMessageSize, Recipients: defaultRecipients, MinFree: defaultMinFree},
+	}
+}
+
+// settings returns every key in the order of the reference. Its rows are the only place where a key is defined.
+func settings() []setting {
+	const listen, networks = "list of address:port", "list of networks"
+	return []setting{
+		{"hostname", "domain name", "", "The name in greetings, Received and Authentication-Results. Required.",
+			text(func(t target) *string { return &t.config.Hostname }, domainName)},
+		{"data", "directory", "", "Embedded store, control socket (`control.sock`) and self-made certificates. Required. " +
+			"Like every file named here it is relative to the directory of the configuration file.",
+			text(func(t target) *string { return &t.config.Data }, file)},
+		{"store", "text", `""`, "Which store: `\"\"` is the embedded one, in `data`. Others are not built yet.", notBuilt("the embedded store is used when this is empty")},
+		{"bodies", "text", `""`, "Where large bodies lie: `\"\"` is the store. Others are not built yet.", notBuilt("bodies lie in the store when this is empty")},
+
+		{"listen.smtp", listen, "[]", "Mail from other servers; STARTTLS. Port 25.",
+			list(func(t target) *[]netip.AddrPort { return &t.config.Listen.SMTP }, listenAddress(25))},
+		{"listen.submission", listen, "[]", "Mail from clients, who must log in; STARTTLS. Port 587.",
+			list(func(t target) *[]netip.AddrPort { return &t.config.Listen.Submission }, listenAddress(587))},
+		{"listen.submissions", listen, "[]", "The same with TLS from the first byte. Port 465.",
+			list(func(t target) *[]netip.AddrPort { return &t.config.Listen.Submissions }, listenAddress(465))},
+		{"listen.pop3", listen, "[]", "Mailboxes by POP3; STLS. Port 110.",
+			list(func(t target) *[]netip.AddrPort { return &t.config.Listen.POP3 }, listenAddress(110))},
+		{"listen.pop3s", listen, "[]", "The same with TLS from the first byte. Port 995.",
+			list(func(t target) *[]netip.AddrPort { return &t.config.Listen.POP3S }, listenAddress(995))},
+		{"listen.dns", listen, "[]", "Not built yet: must be absent or empty.", notBuilt("remove it or write []")},
+		{"listen.http", listen, "[]", "Web, API, metrics, health. Not built yet: must be absent or empty.", notBuilt("remove it or write []")},
+
+		{"tls.cert", "file", `""`, "Certificate, PEM, with its chain. Absent: a self-signed one, made once in `data`.",
+			text(func(t target) *string { return &t.config.TLS.Cert }, file)},
+		{"tls.key", "file", `""`, "Its private key, PEM. Both are given or neither.",
+			text(func(t target) *string { return &t.config.TLS.Key }, file)},
+
+		{"relay.trusted", networks, "[]", "Networks that may relay on the `smtp` listeners without a login.",
+			list(func(t target) *[]netip.Prefix { return &t.config.Relay.Trusted }, network)},
+		{"relay.source", "list of addresses", "[]", "Where outbound connections come from. Empty: the addresses of the `smtp` listeners, unless those are wildcards.",
+			list(func(t target) *[]netip.Addr { return &t.config.Relay.Source }, sourceAddress)},
+
+		{"auth.cleartext_from", networks, "[]", "Networks that may log in without TLS (SMTP, POP3).",
+			list(func(t target) *[]netip.Prefix { return &t.config.Auth.CleartextFrom }, network)},
+
+		{"resolver.servers", listen, "[]", "DNS servers that are asked. Empty: those of `/etc/resolv.conf`.",
+			list(func(t target) *[]netip.AddrPort { return &t.config.Resolver.Servers }, serverAddress)},
+
+		{"queue.retry", "list of times", `["1m", "5m", "15m", "1h"]`, "How long to wait after each failed attempt; the last one again until `expire`.",
+			list(func(t target) *[]time.Duration { return &t.config.Queue.Retry }, duration)},
+		{"queue.expire", "time", `"120h"`, "Age at which a message is given up and its sender told.",
+			scalar(func(t target) *time.Duration { return &t.config.Queue.Expire }, duration)},
+
+		{"limits.message_size", "size", `"50MiB"`, "Largest message, in octets or with KiB, MiB, GiB.",
+			scalar(func(t target) *int64 { return &t.config.Limits.MessageSize }, positive(size))},
+		{"limits.recipients", "number", "1000", "Most recipients of one message.",
+			scalar(func(t target) *int { return &t.config.Limits.Recipients }, positive(number))},
+		{"limits.min_free", "size", `"64MiB"`, "Room on the disk of `data` below which mail is refused with 452 while everything else goes on. `0`: never.",
+			scalar(func(t target) *int64 { return &t.config.Limits.MinFree }, size)},
+		{"limits.rate_per_address", "number", "0", "Messages a second from one address. Not built yet: must be 0, which is off.", notBuilt("write 0")},
+		{"limits.rate_per_account", "number", "0", "Messages a second from one account. Not built yet: must be 0, which is off.", notBuilt("write 0")},
+
+		{"domain.name", "domain name", "", "A domain whose mail is taken. Required in each `[[domain]]`.",
+			text(func(t target) *string { return &t.domain.Name }, domainName)},
+		{"domain.postmaster", "address", `""`, "Who gets the mail for `postmaster` there; in one of the domains of this file. Empty: the domain's first account.",
+			text(func(t target) *string { return &t.domain.Postmaster }, address)},
+	}
+}
+
+// text sets a string that is "" or passes a check, which may normalise it.
+func text(at func(target) *string, check func(string) (string, *mistake)) setter {
+	return func(t target, v value) []mistake {
+		if v.kind != unstable.String {
+			return []mistake{misplaced(v, "a string", instead(check, v.text))}
+		}
+		if v.text == "" {
+			return nil
+		}
+		checked, m := check(v.text)
+		if m != nil {
+			return []mistake{m.at(v.line)}
+		}
+		*at(t) = checked
+		return nil
+	}
+}
+
+// scalar sets one value that is written as a string, or as a bare whole number.
+func scalar[T any](at func(target) *T, parse func(string) (T, *mistake)) setter {
+	return func(t target, v value) []mistake {
+		if v.kind != unstable.String && v.kind != unstable.Integer {
+			return []mistake{misplaced(v, "a string or a number", instead(parse, v.text))}
+		}
+		parsed, m := parse(strings.ReplaceAll(v.text, "_", ""))
+		if m != nil {
+			return []mistake{m.at(v.line)}
+		}
+		*at(t) = parsed
+		return nil
+	}
+}
+
+// list sets a list of strings; all bad ones are told.
+func list[T any](at func(target) *[]T, parse func(string) (T, *mistake)) setter {
+	return func(t target, v value) []mistake {
+		if v.kind != unstable.Array {
+			fix := instead(parse, v.text)
+			if v.kind == unstable.String || fix == quoted(v.text) {
+				fix = "write [" + strconv.Quote(v.text) + "]"
+			}
+			return []mistake{misplaced(v, "a list", fix)}
+		}
+		var mistakes []mistake
+		parsed := make([]T, 0, len(v.items))
+		for _, item := range v.items {
+			if item.kind != unstable.String {
+				mistakes = append(mistakes, misplaced(item, "a string", instead(parse, item.text)))
+				continue
+			}
+			one, m := parse(item.text)
+			if m != nil {
+				mistakes = append(mistakes, m.at(item.line))
+				continue
+			}
+			parsed = append(parsed, one)
+		}
+		*at(t) = parsed
+		return mistakes
+	}
+}
+
+// notBuilt refuses everything but what means off.
+func notBuilt(fix string) setter {
+	return func(_ target, v value) []mistake {
+		off := v.text == "" && len(v.items)+len(v.keys) == 0
+		if v.kind == unstable.Integer || v.kind == unstable.Float {
+			n, err := strconv.ParseFloat(v.text, 64)
+			off = err == nil && n == 0
+		}
+		if off {
+			return nil
+		}
+		return []mistake{{line: v.line, problem: "this is not built yet", fix: fix}}
+	}
+}
+
+func positive[T int | int64](parse func(string) (T, *mistake)) func(string) (T, *mistake) {
+	return func(s string) (T, *mistake) {
+		n, m := parse(s)
+		if m == nil && n <= 0 {
+			m = wrong(s+" would let no mail in", "write a number above 0")
+		}
+		return n, m
+	}
+}
+
+func number(s string) (int, *mistake) {
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil || n < 0 {
+		return 0, wrong(fmt.Sprintf("%q is not a whole number", s), "write digits only, without quotes")
+	}
+	return int(n), nil
+}
+
+func file(s string) (string, *mistake) {
+	if strings.ContainsRune(s, 0) {
+		return "", wrong("a file name has no NUL character", "remove it")
+	}
+	return s, nil
+}
+
+// instead says what to write for a value of another type: the same in quotes, or what its parser says.
+func instead[T any](parse func(string) (T, *mistake), text string) string {
+	if _, m := parse(text); m != nil {
+		return m.fix
+	}
+	return quoted(text)
+}
+
+func quoted(text string) string { return "write " + strconv.Quote(text) }
+
+// kinds are TOML's types in words.
+var kinds = map[unstable.Kind]string{
+	unstable.String: "a string", unstable.Integer: "a number", unstable.Float: "a number with a fraction",
+	unstable.Bool: "true or false", unstable.Array: "a list", unstable.InlineTable: "a table",
+}
+
+// misplaced is the mistake of a value of another type.
+func misplaced(v value, want, fix string) mistake {
+	kind := kinds[v.kind]
+	if kind == "" {
+		kind = "a date or time"
+	}
+	switch {
+	case v.kind == unstable.Array && len(v.items) == 1 && v.items[0].kind == unstable.String:
+		fix = quoted(v.items[0].text)
+	case v.kind == unstable.Array || v.kind == unstable.InlineTable:
+		fix = "write " + want
+	}
+	return mistake{line: v.line, problem: fmt.Sprintf("%s stands where %s belongs", kind, want), fix: fix}
+}
+
+// at gives a mistake its line.
+func (m *mistake) at(line int) mistake {
+	m.line = line
+	return *m
+}

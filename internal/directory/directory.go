@@ -1,0 +1,202 @@
+// Package directory knows who is local: the domains that this node takes mail for, their accounts, and who may log in.
+// Domains come from the configuration, accounts from the store.
+//
+// What it does not do: aliases do not exist yet, and a password is never stored, logged or part of an error; only its
+// argon2id hash is kept.
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"waybill/internal/config"
+	"waybill/internal/mail"
+	"waybill/internal/store"
+	"waybill/internal/store/keys"
+	"waybill/internal/store/record"
+)
+
+var (
+	// ErrNoAccount: nobody here has that address.
+	ErrNoAccount = errors.New("no such account")
+	// ErrCredentials: there is no such account, or the password is wrong; which of both is not told.
+	ErrCredentials = errors.New("no such account and password")
+)
+
+// Account is somebody who gets mail here.
+type Account struct {
+	Address mail.Address // as it was created; its Key names the account
+	Created time.Time
+}
+
+// Key names the account in mailboxes and logs.
+func (a Account) Key() string { return a.Address.Key() }
+
+// Options are for tests; the zero value is right for everything else.
+type Options struct {
+	Hash Cost // of new passwords; zero: DefaultCost
+}
+
+// Directory is the accounts of a store and the domains of a configuration. It is safe for concurrent use.
+type Directory struct {
+	st      store.Store
+	domains []config.Domain
+	cost    Cost
+	hashing chan struct{} // holds one token for each hash that is being computed
+}
+
+// maxHashing bounds the memory that logins take: each hash needs Cost.Memory of it.
+const maxHashing = 2
+
+// New returns the directory of the accounts in st with those domains, whose names are in lower case.
+func New(st store.Store, domains []config.Domain, o Options) *Directory {
+	if o.Hash == (Cost{}) {
+		o.Hash = DefaultCost
+	}
+	return &Directory{st: st, domains: domains, cost: o.Hash, hashing: make(chan struct{}, maxHashing)}
+}
+
+// IsLocal says whether this node takes mail for a domain.
+func (d *Directory) IsLocal(domain string) bool {
+	_, ok := d.domain(strings.ToLower(domain))
+	return ok
+}
+
+func (d *Directory) domain(name string) (config.Domain, bool) {
+	for _, x := range d.domains {
+		if x.Name == name {
+			return x, true
+		}
+	}
+	return config.Domain{}, false
+}
+
+// Lookup returns the account that has an address. postmaster has one in every local domain that has any account, and
+// without a domain too (RFC 5321 §4.5.1). Errors: ErrNoAccount, those of the store.
+func (d *Directory) Lookup(ctx context.Context, addr mail.Address) (Account, error) {
+	if err := ctx.Err(); err != nil {
+		return Account{}, err
+	}
+	snap, err := d.st.Snapshot()
+	if err != nil {
+		return Account{}, fmt.Errorf("look up %s: %w", addr, err)
+	}
+	defer snap.Close()
+	account, err := d.lookup(snap, addr)
+	if err != nil {
+		return Account{}, fmt.Errorf("look up %s: %w", addr, err)
+	}
+	return account, nil
+}
+
+func (d *Directory) lookup(snap store.Snapshot, addr mail.Address) (Account, error) {
+	isPostmaster := strings.EqualFold(addr.Local, "postmaster")
+	if addr.Domain == "" {
+		if !isPostmaster {
+			return Account{}, ErrNoAccount
+		}
+		return firstFound(d.domains, func(x config.Domain) (Account, error) {
+			return d.lookup(snap, mail.Address{Local: addr.Local, Domain: x.Name})
+		})
+	}
+	domain, local := d.domain(strings.ToLower(addr.Domain))
+	if !local {
+		return Account{}, ErrNoAccount
+	}
+	addr.Domain = domain.Name
+	account, err := get(snap, addr)
+	if isPostmaster && errors.Is(err, ErrNoAccount) {
+		return d.postmaster(snap, domain)
+	}
+	return account, err
+}
+
+// postmaster returns the account that the configuration names, else the domain's first.
+func (d *Directory) postmaster(snap store.Snapshot, domain config.Domain) (Account, error) {
+	if named, err := mail.ParseAddress(domain.Postmaster); err == nil && d.IsLocal(named.Domain) {
+		if account, err := get(snap, named); !errors.Is(err, ErrNoAccount) {
+			return account, err
+		}
+	}
+	accounts, err := list(snap, domain.Name)
+	if err != nil {
+		return Account{}, err
+	}
+	if len(accounts) == 0 {
+		return Account{}, ErrNoAccount
+	}
+	return slices.MinFunc(accounts, func(a, b Account) int { return a.Created.Compare(b.Created) }), nil
+}
+
+// firstFound returns the first account that find finds.
+func firstFound(domains []config.Domain, find func(config.Domain) (Account, error)) (Account, error) {
+	for _, x := range domains {
+		if account, err := find(x); !errors.Is(err, ErrNoAccount) {
+			return account, err
+		}
+	}
+	return Account{}, ErrNoAccount
+}
+
+// Accounts returns all accounts of the domains of this node, by domain and local-part.
+func (d *Directory) Accounts(ctx context.Context) ([]Account, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	snap, err := d.st.Snapshot()
+	if err != nil {
+		return nil, fmt.Errorf("list accounts: %w", err)
+	}
+	defer snap.Close()
+	accounts, err := list(snap, "")
+	if err != nil {
+		return nil, fmt.Errorf("list accounts: %w", err)
+	}
+	return slices.DeleteFunc(accounts, func(a Account) bool { return !d.IsLocal(a.Address.Domain) }), nil
+}
+
+// list returns the accounts of a domain, or all if it is "".
+func list(snap store.Snapshot, domain string) (accounts []Account, err error) {
+	for e, err := range snap.Scan(store.Prefix(keys.Accounts(domain))) {
+		if err != nil {
+			return nil, err
+		}
+		account, err := decodeAccount(e.Value)
+		if err != nil {
+			return nil, fmt.Errorf("key %q: %w", e.Key, err)
+		}
+		accounts = append(accounts, account)
+	}
+	return accounts, nil
+}
+
+func get(snap store.Snapshot, addr mail.Address) (Account, error) {
+	value, _, err := snap.Get(keys.Account(addr))
+	if errors.Is(err, store.ErrNotFound) {
+		return Account{}, ErrNoAccount
+	}
+	if err != nil {
+		return Account{}, err
+	}
+	return decodeAccount(value)
+}
+
+// accountFormat is the first octet of an account's record: local-part · domain · created.
+const accountFormat = 1
+
+func (a Account) encode() []byte {
+	b := record.AppendText([]byte{accountFormat}, a.Address.Local)
+	b = record.AppendText(b, a.Address.Domain)
+	return record.AppendTime(b, a.Created)
+}
+
+func decodeAccount(value []byte) (a Account, err error) {
+	r := record.NewReader(value, accountFormat)
+	a.Address = mail.Address{Local: r.Text(), Domain: r.Text()}
+	a.Created = r.Time()
+	return a, r.End()
+}

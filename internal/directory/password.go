@@ -1,0 +1,214 @@
+package directory
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+
+	"waybill/internal/mail"
+	"waybill/internal/store"
+	"waybill/internal/store/keys"
+	"waybill/internal/store/record"
+)
+
+// MaxPassword bounds a password, in octets.
+const MaxPassword = 1024
+
+// Cost is what one argon2id hash costs (RFC 9106 §3.1).
+type Cost struct {
+	Memory  uint32 // KiB
+	Passes  uint32
+	Threads uint8
+}
+
+// DefaultCost is 19 MiB in two passes of one thread, as OWASP recommends.
+var DefaultCost = Cost{Memory: 19 << 10, Passes: 2, Threads: 1}
+
+const (
+	saltSize = 16
+	hashSize = 32
+)
+
+// Add adds to the batch a new account. The commit fails with store.ErrConflict if it exists. The address must be in
+// one of the domains of this node; the password is any text of 1 to MaxPassword octets that a line can carry. ctx
+// bounds the wait for a turn to compute the hash.
+func (d *Directory) Add(ctx context.Context, b *store.Batch, addr mail.Address, password string) error {
+	if _, ok := d.domain(addr.Domain); !ok || addr.Local == "" {
+		return fmt.Errorf("account %s: %s is no domain of this server; [[domain]] in the configuration lists %s",
+			addr, quoted(addr.Domain), d.names())
+	}
+	if err := checkPassword(password); err != nil {
+		return fmt.Errorf("account %s: %w", addr, err)
+	}
+	salt := make([]byte, saltSize)
+	rand.Read(salt) // never fails, since Go 1.24
+	hash, err := d.hash(ctx, d.cost, salt, password)
+	if err != nil {
+		return fmt.Errorf("account %s: %w", addr, err)
+	}
+	b.Create(keys.Account(addr), Account{Address: addr, Created: time.Now()}.encode())
+	b.Put(keys.Password(addr), []byte(phc{d.cost, salt, hash}.String()))
+	return nil
+}
+
+func quoted(domain string) string {
+	if domain == "" {
+		return "an address without a domain"
+	}
+	return domain
+}
+
+func (d *Directory) names() string {
+	names := make([]string, len(d.domains))
+	for i, x := range d.domains {
+		names[i] = x.Name
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+func checkPassword(p string) error {
+	switch {
+	case p == "":
+		return errors.New("the password is empty")
+	case len(p) > MaxPassword:
+		return fmt.Errorf("the password is longer than %d octets", MaxPassword)
+	case strings.ContainsAny(p, "\x00\r\n"):
+		return errors.New("the password holds a line end or NUL, which no mail protocol can carry")
+	}
+	return nil
+}
+
+// Authenticate returns the account that login names, the full address in any case, if the password is right.
+// An unknown login costs as much and is answered as a wrong password. Errors: ErrCredentials, a done context while
+// others are being checked, those of the store.
+func (d *Directory) Authenticate(ctx context.Context, login, password string) (Account, error) {
+	account, stored, err := d.credentials(login)
+	if err != nil && !errors.Is(err, ErrNoAccount) {
+		return Account{}, fmt.Errorf("check a login: %w", err)
+	}
+	known := err == nil
+	if !known {
+		stored = phc{d.cost, make([]byte, saltSize), make([]byte, hashSize)}
+	}
+	if len(password) > MaxPassword {
+		known, password = false, ""
+	}
+	hash, err := d.hash(ctx, stored.cost, stored.salt, password)
+	if err != nil {
+		return Account{}, err
+	}
+	if same := subtle.ConstantTimeCompare(hash, stored.hash) == 1; !same || !known {
+		return Account{}, ErrCredentials
+	}
+	return account, nil
+}
+
+// credentials returns an account with its password's hash.
+func (d *Directory) credentials(login string) (Account, phc, error) {
+	addr, err := mail.ParseAddress(login)
+	if err != nil || !d.IsLocal(addr.Domain) {
+		return Account{}, phc{}, ErrNoAccount
+	}
+	snap, err := d.st.Snapshot()
+	if err != nil {
+		return Account{}, phc{}, err
+	}
+	defer snap.Close()
+	account, err := get(snap, addr)
+	if err != nil {
+		return Account{}, phc{}, err
+	}
+	value, _, err := snap.Get(keys.Password(addr))
+	if errors.Is(err, store.ErrNotFound) {
+		return Account{}, phc{}, ErrNoAccount
+	}
+	if err != nil {
+		return Account{}, phc{}, err
+	}
+	stored, err := parsePHC(string(value))
+	if err != nil {
+		return Account{}, phc{}, fmt.Errorf("password of %s: %w", addr, err)
+	}
+	return account, stored, nil
+}
+
+// hash computes a hash when it is its turn.
+func (d *Directory) hash(ctx context.Context, c Cost, salt []byte, password string) ([]byte, error) {
+	select {
+	case d.hashing <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-d.hashing }()
+	return argon2.IDKey([]byte(password), salt, c.Passes, c.Memory, c.Threads, hashSize), nil
+}
+
+// phc is a hash in the PHC string format: $argon2id$v=19$m=19456,t=2,p=1$salt$hash
+// (github.com/P-H-C/phc-string-format).
+type phc struct {
+	cost       Cost
+	salt, hash []byte
+}
+
+func (p phc) String() string {
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.cost.Memory, p.cost.Passes,
+		p.cost.Threads, base64.RawStdEncoding.EncodeToString(p.salt), base64.RawStdEncoding.EncodeToString(p.hash))
+}
+
+// Bounds of what is believed of a stored hash.
+const (
+	maxMemory = 1 << 20 // KiB
+	maxPasses = 100
+)
+
+func parsePHC(s string) (p phc, err error) {
+	corrupt := fmt.Errorf("%w: not an argon2id hash", record.ErrCorrupt)
+	parts := strings.Split(s, "$")
+	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != "v="+strconv.Itoa(argon2.Version) {
+		return p, corrupt
+	}
+	if p.cost, err = parseCost(parts[3]); err != nil {
+		return p, corrupt
+	}
+	encoding := base64.RawStdEncoding.Strict()
+	if p.salt, err = encoding.DecodeString(parts[4]); err != nil || len(p.salt) < 8 {
+		return p, corrupt
+	}
+	if p.hash, err = encoding.DecodeString(parts[5]); err != nil || len(p.hash) != hashSize {
+		return p, corrupt
+	}
+	return p, nil
+}
+
+// parseCost reads "m=19456,t=2,p=1".
+func parseCost(s string) (c Cost, err error) {
+	var numbers [3]uint64
+	parts := strings.Split(s, ",")
+	if len(parts) != len(numbers) {
+		return c, record.ErrCorrupt
+	}
+	for i, name := range []string{"m=", "t=", "p="} {
+		digits, ok := strings.CutPrefix(parts[i], name)
+		if !ok {
+			return c, record.ErrCorrupt
+		}
+		if numbers[i], err = strconv.ParseUint(digits, 10, 32); err != nil || numbers[i] == 0 {
+			return c, record.ErrCorrupt
+		}
+	}
+	if numbers[0] > maxMemory || numbers[1] > maxPasses || numbers[2] > 255 {
+		return c, record.ErrCorrupt
+	}
+	return Cost{Memory: uint32(numbers[0]), Passes: uint32(numbers[1]), Threads: uint8(numbers[2])}, nil
+}

@@ -1,0 +1,74 @@
+package lab
+
+import (
+	"fmt"
+
+	"waybill/internal/mail"
+)
+
+// Part is one server or client of the lab.
+type Part struct {
+	Role    string `json:"role"`
+	Name    string `json:"name"`
+	Logical string `json:"logical"`           // address:port in the lab, which the zones and the waybill name
+	Address string `json:"address,omitempty"` // address:port to connect to on this machine; clients have none
+}
+
+// Parts lists every server with its sockets, and the clients.
+func (l *Lab) Parts() []Part {
+	var parts []Part
+	add := func(h host, role string, port uint16) {
+		addr := h.port(port)
+		parts = append(parts, Part{Role: role, Name: h.name, Logical: addr.String(), Address: l.network.socket(addr)})
+	}
+	for _, a := range authorities {
+		add(a.host, a.host.role, dnsPort)
+	}
+	for _, r := range resolvers {
+		add(r, r.role, dnsPort)
+	}
+	for _, u := range l.users {
+		for _, p := range protocols {
+			add(u.server, p.name, p.port)
+		}
+	}
+	for _, h := range []host{senderClient, recvClient} {
+		parts = append(parts, Part{Role: h.role, Name: h.name, Logical: h.addr})
+	}
+	return parts
+}
+
+// EmailSettings are what a person types into a mail client to be one of the lab's users.
+type EmailSettings struct {
+	User        mail.Address `json:"user"` // address and login
+	Password    string       `json:"password"`
+	SMTP        string       `json:"smtp"`        // address:port
+	Submission  string       `json:"submission"`  // with STARTTLS
+	Submissions string       `json:"submissions"` // with TLS
+	POP3        string       `json:"pop3"`
+	POP3S       string       `json:"pop3s"`               // with TLS
+	RelayFrom   []string     `json:"relayFrom,omitempty"` // addresses that may relay on port 25 without a login
+}
+
+// Settings returns the email settings of both users, the sender first.
+func (l *Lab) Settings() []EmailSettings {
+	var all []EmailSettings
+	for _, u := range l.users {
+		socket := func(protocol string) string { return l.network.socket(u.server.port(portOf(protocol))) }
+		s := EmailSettings{
+			User: u.Address, Password: u.Password, SMTP: socket("smtp"), Submission: socket("submission"),
+			Submissions: socket("submissions"), POP3: socket("pop3"), POP3S: socket("pop3s"),
+		}
+		if u.server == senderMail {
+			s.RelayFrom = []string{senderClient.addr, terminal.addr}
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// Note says how the lab's addresses are mapped to this machine's; "" when they are what they seem.
+func (l *Lab) Note() string { return l.network.note() }
+
+// String names the lab's extent for a log.
+func (l *Lab) String() string { return fmt.Sprintf("lab of %d parts", len(l.Parts())) }

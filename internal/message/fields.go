@@ -1,0 +1,144 @@
+package message
+
+import (
+	"bytes"
+	"iter"
+	"slices"
+	"strings"
+)
+
+// Bounds of what Fields looks at. Trace fields are added on top, so those that matter for loops come first.
+const (
+	MaxHeader = 1 << 20 // octets
+	MaxFields = 4000
+	maxName   = 256 // octets of a field name; what is longer is no field
+)
+
+// Field is one header field.
+type Field struct {
+	Name  string // as written
+	Raw   []byte // the whole field with its folds and its line end: a range of the header
+	Value string // unfolded, without white space at both ends; the octets are not decoded
+}
+
+// Fields returns the fields of a header in their order. It ends at the empty line, at the end of header, or at its
+// bounds MaxHeader and MaxFields. Lines that are no field, and what is folded below them, are skipped. Line ends are
+// CR LF, or LF alone as files have them.
+func Fields(header []byte) []Field { return slices.Collect(each(header)) }
+
+// HasField says whether the header has a field of that name, in any case of letters.
+func HasField(header []byte, name string) bool {
+	for range named(header, name) {
+		return true
+	}
+	return false
+}
+
+// First returns the value of the first field of that name, in any case of letters; "" if there is none.
+func First(header []byte, name string) string {
+	for f := range named(header, name) {
+		return f.Value
+	}
+	return ""
+}
+
+// CountReceived returns the number of Received fields: the hops so far (RFC 5321 §6.3).
+func CountReceived(header []byte) int {
+	n := 0
+	for range named(header, "Received") {
+		n++
+	}
+	return n
+}
+
+// named yields the fields of that name.
+func named(header []byte, name string) iter.Seq[Field] {
+	return func(yield func(Field) bool) {
+		for f := range each(header) {
+			if strings.EqualFold(f.Name, name) && !yield(f) {
+				return
+			}
+		}
+	}
+}
+
+// each yields the fields as Fields returns them.
+func each(header []byte) iter.Seq[Field] {
+	return func(yield func(Field) bool) {
+		rest := header[:min(len(header), MaxHeader)]
+		for n := 0; len(rest) > 0 && n < MaxFields; {
+			raw := rest[:fieldEnd(rest)]
+			rest = rest[len(raw):]
+			if len(trimLineEnd(raw)) == 0 {
+				return
+			}
+			name, value, ok := splitField(raw)
+			if !ok {
+				continue
+			}
+			n++
+			if !yield(Field{Name: name, Raw: raw, Value: value}) {
+				return
+			}
+		}
+	}
+}
+
+// fieldEnd returns the length of the first line of b with all lines that are folded below it.
+func fieldEnd(b []byte) int {
+	end := lineEnd(b)
+	if len(trimLineEnd(b[:end])) == 0 { // nothing is folded below the empty line
+		return end
+	}
+	for end < len(b) && (b[end] == ' ' || b[end] == '\t') {
+		end += lineEnd(b[end:])
+	}
+	return end
+}
+
+func lineEnd(b []byte) int {
+	if i := bytes.IndexByte(b, '\n'); i >= 0 {
+		return i + 1
+	}
+	return len(b)
+}
+
+func trimLineEnd(line []byte) []byte {
+	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
+}
+
+func trimSpaceRight(b []byte) []byte { return bytes.TrimRight(b, " \t") }
+
+// splitField takes a field apart. White space before the colon is forgiven (RFC 5322 §4.5.3, obsolete syntax).
+func splitField(raw []byte) (name, value string, ok bool) {
+	colon := bytes.IndexByte(raw, ':')
+	if colon <= 0 || colon > maxName {
+		return "", "", false
+	}
+	n := trimSpaceRight(raw[:colon])
+	if !isFieldName(string(n)) {
+		return "", "", false
+	}
+	return string(n), unfold(raw[colon+1:]), true
+}
+
+// isFieldName checks RFC 5322 §2.2: printable US-ASCII without the colon.
+func isFieldName(name string) bool {
+	for i := range len(name) {
+		if name[i] <= ' ' || name[i] > '~' || name[i] == ':' {
+			return false
+		}
+	}
+	return name != "" && len(name) <= maxName
+}
+
+// unfold removes the line ends of a field's value (RFC 5322 §2.2.3).
+func unfold(value []byte) string {
+	var b strings.Builder
+	for len(value) > 0 {
+		end := lineEnd(value)
+		b.Write(trimLineEnd(value[:end]))
+		value = value[end:]
+	}
+	return strings.Trim(b.String(), " \t")
+}

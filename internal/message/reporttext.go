@@ -1,0 +1,117 @@
+package message
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"waybill/internal/dialogue"
+	"waybill/internal/mail"
+)
+
+// text is the part for a person: for each recipient what happened, why, in whose words, and what to do.
+func (r Report) text() []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "This is the mail server %s. %s\n", helloWord(r.ReportingMTA), r.opening())
+	for _, p := range r.Recipients {
+		b.WriteString("\n")
+		p.write(&b)
+	}
+	b.WriteString("\nThe message\n")
+	for _, name := range []string{"Subject", "Date", "Message-ID"} {
+		if value := First(r.Header, name); value != "" {
+			row(&b, name, dialogue.Printable(decode(value)))
+		}
+	}
+	if !r.ArrivalDate.IsZero() {
+		row(&b, "Arrived here", dateTime(r.ArrivalDate))
+	}
+	if r.Original != "" {
+		row(&b, "Waybill", fmt.Sprintf("%s (the postmaster of %s can see every step with it)", r.Original, helloWord(r.ReportingMTA)))
+	}
+	b.WriteString("\nNobody reads answers to this report.\n")
+	return crlf(b.Bytes())
+}
+
+func (r Report) opening() string {
+	switch {
+	case r.all(ActionDelivered):
+		return "Your message was delivered."
+	case r.all(ActionDelayed):
+		return "Your message could not be\ndelivered yet. You need not do anything: it is tried again."
+	case r.all(ActionFailed):
+		return "Your message could not be\ndelivered to every address, and is not tried again."
+	}
+	return "This became of your message."
+}
+
+// write tells about one recipient.
+func (p ReportRecipient) write(b *bytes.Buffer) {
+	to := p.ForwardPath
+	if !p.Original.IsNull() {
+		to = p.Original
+	}
+	row(b, "To", to.String())
+	if p.Action == ActionDelivered {
+		row(b, "Result", "delivered")
+		return
+	}
+	row(b, "Result", map[Action]string{ActionFailed: "not delivered", ActionDelayed: "not delivered yet"}[p.Action])
+	cause, advice := Meaning(p.Status)
+	row(b, "Reason", cause)
+	if p.Explanation != "" {
+		row(b, "", dialogue.Printable(p.Explanation))
+	}
+	if said := p.said(); said != "" && p.RemoteMTA != "" {
+		row(b, "Words", "the server "+helloWord(p.RemoteMTA)+" said: "+said)
+	} else if said != "" {
+		row(b, "Words", said)
+	}
+	row(b, "What to do", advice)
+	if !p.LastAttempt.IsZero() {
+		row(b, "Last try", dateTime(p.LastAttempt))
+	}
+}
+
+// said is the diagnostic, bounded and on one line.
+func (p ReportRecipient) said() string {
+	status := p.Diagnostic
+	if status == (mail.Status{}) {
+		status = p.Status
+	}
+	said := status.String()
+	if len(said) > maxSaid {
+		said = strings.ToValidUTF8(said[:maxSaid], "") + "…"
+	}
+	return dialogue.Printable(said)
+}
+
+// The text is narrow enough that quoted-printable need not break its lines.
+const (
+	labelWidth = 16
+	textWidth  = 72
+)
+
+// row writes a label and a text, wrapped and aligned.
+func row(b *bytes.Buffer, label, text string) {
+	if label != "" {
+		label += ":"
+	}
+	fmt.Fprintf(b, "  %-*s", labelWidth-2, label)
+	column := labelWidth
+	for i, word := range strings.Fields(text) {
+		width := len([]rune(word))
+		switch {
+		case i == 0:
+		case column+1+width > textWidth:
+			fmt.Fprintf(b, "\n%*s", labelWidth, "")
+			column = labelWidth
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += width
+	}
+	b.WriteByte('\n')
+}

@@ -1,0 +1,99 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"waybill/internal/config"
+	"waybill/internal/control"
+	"waybill/internal/dns"
+	"waybill/internal/pop3"
+	"waybill/internal/receiver"
+	"waybill/internal/smtp"
+)
+
+// service is one open listener and what serves it.
+type service struct {
+	protocol string
+	listener net.Listener
+	serve    func(context.Context, net.Listener) error
+	shutdown func(context.Context) error
+}
+
+// openListeners opens everything that the configuration lists, and the control socket.
+func (n *Node) openListeners(ctx context.Context) error {
+	tlsConf, err := tlsConfig(n.config)
+	if err != nil {
+		return err
+	}
+	l := n.config.Listen
+	for _, group := range []struct {
+		protocol string
+		addrs    []netip.AddrPort
+		make     func() service
+	}{
+		{"smtp", l.SMTP, func() service { return n.smtpService(receiver.MTA, tlsConf, false) }},
+		{"submission", l.Submission, func() service { return n.smtpService(receiver.MSA, tlsConf, false) }},
+		{"submissions", l.Submissions, func() service { return n.smtpService(receiver.MSA, tlsConf, true) }},
+		{"pop3", l.POP3, func() service { return n.pop3Service(tlsConf, false) }},
+		{"pop3s", l.POP3S, func() service { return n.pop3Service(tlsConf, true) }},
+	} {
+		for _, addr := range group.addrs {
+			listener, err := n.network.Listen(ctx, addr.String())
+			if err != nil {
+				return fmt.Errorf("listen.%s %s: %w", group.protocol, addr, explainListen(err, addr))
+			}
+			s := group.make()
+			s.protocol, s.listener = group.protocol, listener
+			n.services = append(n.services, s)
+			n.bound = append(n.bound, Bound{Protocol: group.protocol, Addr: listener.Addr()})
+		}
+	}
+	n.control, err = control.Listen(filepath.Join(n.config.Data, control.SocketName), n, n.logger)
+	return err
+}
+
+// explainListen says what to do about the two usual causes.
+func explainListen(err error, addr netip.AddrPort) error {
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("%w: ports below 1024 need root or the capability CAP_NET_BIND_SERVICE; or use a higher port", err)
+	case strings.Contains(err.Error(), "address already in use"):
+		return fmt.Errorf("%w: another program listens there; `ss -ltnp sport = :%d` names it", err, addr.Port())
+	}
+	return err
+}
+
+func (n *Node) smtpService(kind receiver.Kind, tlsConf *tls.Config, implicit bool) service {
+	limits := smtp.DefaultLimits()
+	limits.MessageSize = n.config.Limits.MessageSize
+	limits.Recipients = n.config.Limits.Recipients
+	s := &smtp.Server{
+		Hostname: n.config.Hostname, Limits: limits, TLS: tlsConf, ImplicitTLS: implicit,
+		NewSession: n.receiver.Sessions(kind), Logger: n.logger,
+	}
+	return service{serve: s.Serve, shutdown: s.Shutdown}
+}
+
+func (n *Node) pop3Service(tlsConf *tls.Config, implicit bool) service {
+	s := &pop3.Server{
+		Hostname: n.config.Hostname, Limits: pop3.DefaultLimits(), TLS: tlsConf, ImplicitTLS: implicit,
+		NewSession: n.maildrop.NewSession, Logger: n.logger,
+	}
+	return service{serve: s.Serve, shutdown: s.Shutdown}
+}
+
+// resolverServers returns the configured name servers, or those of the system.
+func resolverServers(c config.Config) ([]netip.AddrPort, error) {
+	if len(c.Resolver.Servers) > 0 {
+		return c.Resolver.Servers, nil
+	}
+	return dns.SystemServers()
+}

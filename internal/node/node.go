@@ -1,0 +1,274 @@
+// Package node builds a mail server from a configuration: stores, agents and listeners, wired explicitly. It is
+// the only package that knows all of them.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"waybill/internal/config"
+	"waybill/internal/control"
+	"waybill/internal/directory"
+	"waybill/internal/dns"
+	"waybill/internal/localdelivery"
+	"waybill/internal/mail"
+	"waybill/internal/mailbox"
+	"waybill/internal/maildrop"
+	"waybill/internal/queue"
+	"waybill/internal/receiver"
+	"waybill/internal/relay"
+	"waybill/internal/spool"
+	"waybill/internal/store"
+	"waybill/internal/store/bodies"
+	"waybill/internal/store/pebble"
+	"waybill/internal/trail"
+)
+
+// Engine is a store that knows the room on its disk.
+type Engine interface {
+	store.Store
+	DiskFree() (uint64, error)
+}
+
+// Options is what a Node is made of.
+type Options struct {
+	Config  config.Config
+	Network Network           // default: System
+	Logger  *slog.Logger      // required
+	Engine  Engine            // default: the embedded store in Config.Data
+	Observe func(trail.Event) // sees every event once it is published; may be nil
+	Number  uint16            // of this node, in message ids
+}
+
+// Node is one mail server.
+type Node struct {
+	config    config.Config
+	network   Network
+	logger    *slog.Logger
+	engine    Engine
+	bodies    *bodies.Bodies
+	spool     *spool.Spool
+	mailboxes *mailbox.Mailboxes
+	directory *directory.Directory
+	trail     *trail.Trail
+	resolver  *dns.Client
+	queue     *queue.Queue
+	receiver  *receiver.Receiver
+	maildrop  *maildrop.Service
+
+	services []service
+	bound    []Bound
+	control  *control.Server
+	stop     context.CancelFunc
+	running  sync.WaitGroup
+}
+
+// Bound is a listener that is open.
+type Bound struct {
+	Protocol string // the key in [listen]
+	Addr     net.Addr
+}
+
+// New opens the store and builds the node; nothing is listening yet.
+func New(o Options) (*Node, error) {
+	if o.Network == nil {
+		o.Network = System{}
+	}
+	if err := os.MkdirAll(o.Config.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	n := &Node{config: o.Config, network: o.Network, logger: o.Logger, engine: o.Engine}
+	if n.engine == nil {
+		engine, err := OpenStore(o.Config, o.Logger)
+		if err != nil {
+			return nil, err
+		}
+		n.engine = engine
+	}
+	if err := n.build(o); err != nil {
+		return nil, errors.Join(err, n.engine.Close())
+	}
+	return n, nil
+}
+
+// OpenStore opens the embedded store of a configuration. pebble.ErrLocked says that a server is running on it.
+func OpenStore(c config.Config, logger *slog.Logger) (*pebble.Store, error) {
+	return pebble.Open(pebble.Options{Dir: filepath.Join(c.Data, "store"), Logger: logger})
+}
+
+// build wires the layers, from the stores up to the agents.
+func (n *Node) build(o Options) error {
+	c := n.config
+	n.bodies = bodies.New(n.engine)
+	n.spool = spool.New(n.engine, n.bodies)
+	n.mailboxes = mailbox.New(n.engine, n.bodies)
+	n.directory = directory.New(n.engine, c.Domains, directory.Options{})
+	n.trail = trail.New(n.engine, trail.Options{Observe: o.Observe, Logger: n.logger})
+
+	servers, err := resolverServers(c)
+	if err != nil {
+		return err
+	}
+	n.resolver = dns.NewClient(dns.ClientOptions{Servers: servers, Dial: n.dial, Logger: n.logger})
+	n.queue = queue.New(queue.Options{
+		Store: n.engine, Spool: n.spool, Trail: n.trail, IsLocal: n.directory.IsLocal,
+		Local: localdelivery.New(localdelivery.Options{
+			Directory: n.directory, Mailboxes: n.mailboxes, Spool: n.spool, Hostname: c.Hostname,
+		}),
+		Remote: relay.New(relay.Options{
+			Hostname: c.Hostname, Resolver: n.resolver, Dial: n.dial, Content: n.content, IsSelf: n.isSelf, Logger: n.logger,
+		}),
+		Hostname: c.Hostname, Node: o.Number, Retry: c.Queue.Retry, Expire: c.Queue.Expire, Logger: n.logger,
+	})
+	n.receiver = receiver.New(receiver.Options{
+		Hostname: c.Hostname, Node: o.Number, Store: n.engine, Spool: n.spool, Trail: n.trail,
+		Directory: n.directory, Names: n.resolver, Queue: n.queue,
+		Trusted: c.Relay.Trusted, CleartextFrom: c.Auth.CleartextFrom, Expire: c.Queue.Expire,
+		MinFree: uint64(c.Limits.MinFree), DiskFree: n.engine.DiskFree, Logger: n.logger,
+	})
+	n.maildrop = maildrop.New(maildrop.Options{
+		Directory: n.directory, Mailboxes: n.mailboxes, Trail: n.trail, Store: n.engine,
+		Hostname: c.Hostname, CleartextFrom: c.Auth.CleartextFrom, Logger: n.logger,
+	})
+	return nil
+}
+
+// dial connects from the configured source address of the family that the target has.
+func (n *Node) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return n.network.Dial(ctx, network, n.source(address), address)
+}
+
+func (n *Node) source(address string) netip.Addr {
+	target, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return netip.Addr{}
+	}
+	sources := n.config.Relay.Source
+	if len(sources) == 0 {
+		for _, l := range n.config.Listen.SMTP {
+			sources = append(sources, l.Addr())
+		}
+	}
+	for _, s := range sources {
+		if !s.IsUnspecified() && s.Is4() == target.Addr().Unmap().Is4() {
+			return s
+		}
+	}
+	return netip.Addr{}
+}
+
+// isSelf says whether mail relayed to addr would come back to this node.
+func (n *Node) isSelf(addr netip.Addr) bool {
+	for _, l := range n.config.Listen.SMTP {
+		if l.Addr() == addr && l.Port() == 25 {
+			return true
+		}
+	}
+	return false
+}
+
+func (n *Node) content(ctx context.Context, item *spool.Item) (relay.Content, error) {
+	return n.spool.Open(ctx, item)
+}
+
+// Start recovers the queue, opens the listeners and serves until Shutdown. If one cannot be opened, nothing stays open.
+func (n *Node) Start(ctx context.Context) error {
+	ctx, n.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if err := n.openListeners(ctx); err != nil {
+		return errors.Join(err, n.Shutdown(ctx))
+	}
+	if err := n.queue.Start(ctx); err != nil {
+		return errors.Join(fmt.Errorf("recover the queue: %w", err), n.Shutdown(ctx))
+	}
+	for _, s := range n.services {
+		n.running.Go(func() {
+			if err := s.serve(ctx, s.listener); err != nil && ctx.Err() == nil {
+				n.logger.Error("listener ended", "protocol", s.protocol, "error", err)
+			}
+		})
+	}
+	n.running.Go(func() { n.watchStore(ctx) })
+	n.running.Go(func() { n.sweep(ctx) })
+	return nil
+}
+
+// Shutdown stops listening, lets what is under way finish until ctx is done, and closes the store.
+func (n *Node) Shutdown(ctx context.Context) error {
+	var errs []error
+	for _, s := range n.services {
+		errs = append(errs, s.shutdown(ctx))
+		s.listener.Close()
+	}
+	if n.control != nil {
+		errs = append(errs, n.control.Close())
+	}
+	errs = append(errs, n.queue.Shutdown(ctx))
+	if n.stop != nil {
+		n.stop()
+	}
+	n.running.Wait()
+	return errors.Join(append(errs, n.trail.Close(ctx), n.engine.Close())...)
+}
+
+// Listeners returns what is open, in the order of the configuration.
+func (n *Node) Listeners() []Bound { return n.bound }
+
+// watchStore lets the queue begin anew from the index after the store was reopened.
+func (n *Node) watchStore(ctx context.Context) {
+	tick := time.NewTicker(healthInterval)
+	defer tick.Stop()
+	healthy := true
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := n.engine.Healthy()
+		if err == nil && !healthy {
+			n.logger.Info("the store is back")
+			n.queue.Recover()
+		}
+		healthy = err == nil
+	}
+}
+
+const (
+	healthInterval = 500 * time.Millisecond
+	sweepInterval  = time.Minute
+	draftLife      = time.Hour
+)
+
+// sweep frees bodies that nobody refers to and drafts that were never committed.
+func (n *Node) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepInterval)
+	defer tick.Stop()
+	for {
+		if _, err := n.bodies.Sweep(ctx, draftLife); err != nil && ctx.Err() == nil {
+			n.logger.Warn("bodies could not be swept", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// AddAccount creates an account with its mailbox.
+func (n *Node) AddAccount(ctx context.Context, addr mail.Address, password string) error {
+	return AddAccount(ctx, n.engine, n.directory, n.mailboxes, addr, password)
+}
+
+// Events returns the waybill of a message.
+func (n *Node) Events(ctx context.Context, id mail.ID) ([]trail.Event, error) {
+	return n.trail.Events(ctx, id)
+}

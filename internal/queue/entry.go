@@ -1,0 +1,156 @@
+package queue
+
+import (
+	"slices"
+	"time"
+
+	"waybill/internal/mail"
+	"waybill/internal/spool"
+	"waybill/internal/trail"
+)
+
+// entry is a message in memory for one round: an attempt at each recipient that is pending. It leaves memory with
+// its last task. One message has one entry at a time, so nothing is attempted twice at once.
+type entry struct {
+	id mail.ID
+
+	// Guarded by Queue.mu.
+	running  int  // tasks that a worker has
+	reserved bool // a scan is about to read the item
+	scanned  bool // the item came from the index
+
+	mu      mutex // taken before Queue.mu
+	item    *spool.Item
+	began   time.Time     // this round
+	attempt int           // number of this round, 1 for the first
+	open    int           // tasks not recorded yet
+	held    []trail.Event // Deferred events: the time of the next attempt is known with the last task
+	lost    bool          // a task's outcome could not be recorded
+}
+
+// mutex is a mutex that may be held for long: while the store is away.
+type mutex chan struct{}
+
+func newMutex() mutex { return make(mutex, 1) }
+
+func (m mutex) Lock()   { m <- struct{}{} }
+func (m mutex) Unlock() { <-m }
+
+func (m mutex) TryLock() bool {
+	select {
+	case m <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// plan makes the tasks of an item: its pending recipients by next hop.
+func (q *Queue) plan(item *spool.Item) (*entry, []*task) {
+	e := &entry{id: item.ID, mu: newMutex(), item: item, began: time.Now(), attempt: item.Attempts + 1}
+	var tasks []*task
+	byHop := make(map[string]*task, 1)
+	for i, r := range item.Recipients {
+		if r.State != spool.Pending {
+			continue
+		}
+		name := q.nextHop(r.ForwardPath)
+		t := byHop[name]
+		if t == nil || len(t.recipients) == maxRecipients {
+			t = &task{entry: e, nextHop: name}
+			byHop[name] = t
+			tasks = append(tasks, t)
+		}
+		t.recipients = append(t.recipients, i)
+	}
+	e.open = len(tasks)
+	return e, tasks
+}
+
+// localHop is the next hop of every local recipient, whatever its domain: no domain name looks like it.
+const localHop = "(local)"
+
+// nextHop is the domain or address literal that a forward-path leads to, or localHop.
+func (q *Queue) nextHop(path mail.Address) string {
+	if path.Domain == "" || q.IsLocal(path.Domain) {
+		return localHop
+	}
+	return path.Domain
+}
+
+// start puts an entry's tasks before the workers. Queue.mu is held.
+func (q *Queue) start(e *entry, tasks []*task) {
+	q.active[e.id] = e
+	for _, t := range tasks {
+		if t.nextHop == localHop {
+			q.local.add(t)
+		} else {
+			q.remote.add(t)
+		}
+	}
+}
+
+// attemptOf is what the Deliverer gets: a view that does not change while other tasks of the item are recorded.
+// The entry's lock is held.
+func (t *task) attemptOf() spool.Attempt {
+	e := t.entry
+	view := e.item
+	if e.open > 1 {
+		view = cloneItem(e.item)
+	}
+	pending := t.recipients
+	if slices.ContainsFunc(pending, func(i int) bool { return view.Recipients[i].State != spool.Pending }) {
+		pending = nil
+		for _, i := range t.recipients {
+			if view.Recipients[i].State == spool.Pending {
+				pending = append(pending, i)
+			}
+		}
+	}
+	return spool.Attempt{Item: view, Number: e.attempt, NextHop: t.nextHop, Recipients: pending}
+}
+
+func cloneItem(item *spool.Item) *spool.Item {
+	c := *item
+	c.Recipients = slices.Clone(item.Recipients)
+	return &c
+}
+
+// finish ends a task. With the last one the entry leaves memory. The entry's lock is held.
+func (q *Queue) finish(t *task) {
+	e := t.entry
+	e.open--
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e.running--
+	if e.open > 0 {
+		return
+	}
+	if q.active[e.id] == e {
+		delete(q.active, e.id)
+	}
+	if e.scanned && e.attempt == 1 && time.Since(e.item.Accepted) < scanMemory {
+		q.scanned[e.id] = e.item.Accepted
+	}
+	if due, more := nextDue(e); more && !q.closed {
+		q.wantScanLocked(due)
+	}
+	if q.full && len(q.active) <= q.MaxActive/2 {
+		q.full = false
+		q.wantScanLocked(time.Now())
+	}
+}
+
+// nextDue says when the index has the entry's item again, if it does.
+func nextDue(e *entry) (due time.Time, more bool) {
+	if e.lost {
+		return time.Now().Add(lostPause), true
+	}
+	pending := slices.ContainsFunc(e.item.Recipients, func(r spool.Recipient) bool { return r.State == spool.Pending })
+	return e.item.Due, pending
+}
+
+const (
+	scanMemory = 10 * time.Minute // how much later than its acceptance an Enqueue may come
+	lostPause  = 5 * time.Second  // before a message whose outcome could not be recorded is read again
+)

@@ -1,0 +1,79 @@
+package queue
+
+import (
+	"fmt"
+	"time"
+
+	"waybill/internal/mail"
+	"waybill/internal/spool"
+	"waybill/internal/trail"
+)
+
+const role = "MTA"
+
+func (q *Queue) event(item *spool.Item, kind trail.Kind, at time.Time) trail.Event {
+	return trail.Event{Kind: kind, At: at, Actor: q.Hostname, Role: role, Message: item.ID, Attempt: item.Attempts}
+}
+
+func (q *Queue) recipientEvent(item *spool.Item, kind trail.Kind, at time.Time, i int) trail.Event {
+	ev := q.event(item, kind, at)
+	ev.Recipient = item.Recipients[i].ForwardPath.String()
+	return ev
+}
+
+// routed tells, with the first attempt, which next hop each recipient of a task has and why.
+func (q *Queue) routed(t *task) []trail.Event {
+	e := t.entry
+	if e.attempt > 1 {
+		return nil
+	}
+	events := make([]trail.Event, 0, len(t.recipients)+4)
+	for _, i := range t.recipients {
+		ev := q.recipientEvent(e.item, trail.Routed, e.began, i)
+		ev.Attempt = e.attempt
+		ev.Decision = decision(e.item.Recipients[i].ForwardPath, t.nextHop)
+		events = append(events, ev)
+	}
+	return events
+}
+
+func decision(path mail.Address, nextHop string) *trail.Decision {
+	d := &trail.Decision{Question: "what is the next hop for " + path.String() + "?"}
+	switch {
+	case nextHop != localHop && nextHop[0] == '[':
+		d.Outcome, d.Rule = nextHop, "an address literal is its own next hop"
+	case nextHop != localHop:
+		d.Outcome, d.Rule = "MX of "+nextHop, nextHop+" is not a local domain"
+	case path.Domain == "":
+		d.Outcome, d.Rule = "local", "postmaster without a domain is ours"
+	default:
+		d.Outcome, d.Rule = "local", path.Domain+" is a local domain"
+	}
+	return d
+}
+
+// deferred tells of the recipients that are tried again; NextAt is not known yet.
+func (q *Queue) deferred(item *spool.Item, v verdicts, now time.Time) []trail.Event {
+	var events []trail.Event
+	for _, i := range v.deferred {
+		ev := q.recipientEvent(item, trail.Deferred, now, i)
+		status := item.Recipients[i].Status
+		ev.Status = &status
+		ev.Text = fmt.Sprintf("attempt %d failed for now; it is made again until %s", item.Attempts,
+			item.Expires.UTC().Format(time.RFC3339))
+		events = append(events, ev)
+	}
+	return events
+}
+
+// failed tells of the recipients that are given up.
+func (q *Queue) failed(item *spool.Item, v verdicts, now time.Time) []trail.Event {
+	var events []trail.Event
+	for _, f := range v.failed {
+		ev := q.recipientEvent(item, trail.Failed, now, f.recipient)
+		status := item.Recipients[f.recipient].Status
+		ev.Status = &status
+		events = append(events, ev)
+	}
+	return events
+}

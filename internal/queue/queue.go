@@ -1,0 +1,192 @@
+// Package queue schedules the delivery of messages in custody: which next hop each recipient has, how many
+// attempts run at once and in which order, when a message that could not be delivered is tried again, when it is
+// given up, and the delivery status notification (DSN) that its sender then gets.
+//
+// A message comes from memory right after its commit, or from the due index of the spool: at start, when it is due
+// again, and when memory was full. In memory is only what is due now. One round of a message makes one task for
+// each of its next hops; a task ends with one batch, in which stand the outcomes of its recipients, their events,
+// the mailbox entries or the DSN, and, with the last recipient, the end of custody. What a batch could not record
+// is not forgotten: the item is read from the spool again.
+//
+// The queue knows nothing of SMTP, DNS or mailboxes: a Deliverer makes the attempt, for local and for remote next
+// hops.
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"waybill/internal/mail"
+	"waybill/internal/spool"
+	"waybill/internal/store"
+	"waybill/internal/trail"
+)
+
+// Deliverer makes one attempt at the recipients of one next hop. It never fails: whatever happened is an outcome
+// (temporary when in doubt) and its events, the evidence. A local one adds its writes to b, which is committed
+// together with the outcomes, or not at all; then the attempt is made again. A remote one ignores b.
+type Deliverer interface {
+	Deliver(ctx context.Context, a spool.Attempt, b *store.Batch) ([]spool.Outcome, []trail.Event)
+}
+
+// Options is what a Queue works with. Where a default is named, zero means it; all else is required.
+type Options struct {
+	Store    store.Store
+	Spool    *spool.Spool
+	Trail    *trail.Trail
+	Local    Deliverer
+	Remote   Deliverer
+	IsLocal  func(domain string) bool
+	Hostname string          // names the queue in events and DSNs
+	Node     uint16          // number of this node, part of the ids of DSNs
+	Retry    []time.Duration // delays between attempts, then the last one again; default 1m, 5m, 15m, 1h
+	Expire   time.Duration   // age at which a DSN is given up; default 5 days
+	Logger   *slog.Logger    // default: discards
+
+	LocalWorkers  int // default 2
+	RemoteWorkers int // attempts at other servers that run at once; default 200
+	PerHop        int // of them, for one next hop; default 20
+	LocalGroup    int // messages that are filed in one batch, at most; default 50
+	MaxActive     int // messages in memory; what is more waits on disk; default 20000
+}
+
+// maxRecipients bounds one task: the recipients that every SMTP server must take (RFC 5321 §4.5.3.1.8), and the
+// mailboxes that one batch may cover.
+const maxRecipients = 100
+
+// Queue is the scheduler. It is safe for concurrent use.
+type Queue struct {
+	Options
+	schedule schedule
+
+	mu     sync.Mutex
+	active map[mail.ID]*entry
+	local  *lane
+	remote *lane
+	closed bool
+	full   bool // something was left on disk because memory was full
+	// Messages that a scan found before their Enqueue came, and that may be done by then.
+	scanned map[mail.ID]time.Time
+	wanted  time.Time // the earliest time at which somebody wants a scan
+
+	kick    chan struct{}
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// New returns a Queue. It works from Start on.
+func New(o Options) *Queue {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	setDefault(&o.Expire, 5*24*time.Hour)
+	setDefault(&o.LocalWorkers, 2)
+	setDefault(&o.RemoteWorkers, 200)
+	setDefault(&o.PerHop, 20)
+	setDefault(&o.LocalGroup, 50)
+	setDefault(&o.MaxActive, 20000)
+	q := &Queue{
+		Options: o, schedule: newSchedule(o.Retry),
+		active: map[mail.ID]*entry{}, scanned: map[mail.ID]time.Time{},
+		kick: make(chan struct{}, 1), stop: func() {},
+	}
+	q.local = newLane(&q.mu, o.LocalWorkers, o.LocalWorkers, o.LocalGroup)
+	q.remote = newLane(&q.mu, o.RemoteWorkers, o.PerHop, 1)
+	return q
+}
+
+func setDefault[T int | time.Duration](v *T, to T) {
+	if *v == 0 {
+		*v = to
+	}
+}
+
+// Start begins to work, first on what the due index holds. It fails if the index cannot be read. What runs ends
+// with ctx, at the latest.
+func (q *Queue) Start(ctx context.Context) error {
+	if _, _, err := q.Spool.NextDue(ctx); err != nil {
+		return fmt.Errorf("read the due index: %w", err)
+	}
+	ctx, q.stop = context.WithCancel(ctx)
+	context.AfterFunc(ctx, q.close)
+	for range q.local.workers {
+		q.running.Go(func() { q.work(ctx, q.local, q.deliverLocal) })
+	}
+	for range q.remote.workers {
+		q.running.Go(func() { q.work(ctx, q.remote, q.deliverRemote) })
+	}
+	q.wantScan(time.Now())
+	q.running.Go(func() { q.scanLoop(ctx) })
+	return nil
+}
+
+// Shutdown starts no further attempt, waits for those under way until ctx is done, and then ends them. Messages
+// stay on disk as the last batch left them.
+func (q *Queue) Shutdown(ctx context.Context) error {
+	q.close()
+	ended := make(chan struct{})
+	go func() { q.running.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		q.stop()
+		return nil
+	case <-ctx.Done():
+	}
+	q.stop()
+	<-ended
+	return fmt.Errorf("attempts were broken off: %w", context.Cause(ctx))
+}
+
+// close lets no worker take a further task.
+func (q *Queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed, q.local.closed, q.remote.closed = true, true, true
+	q.local.ready.Broadcast()
+	q.remote.ready.Broadcast()
+	q.poke()
+}
+
+// Enqueue takes a message over right after the commit that took custody of it. The item belongs to the queue from
+// then on. Enqueue never blocks on work: when memory is full the message waits on disk.
+func (q *Queue) Enqueue(item *spool.Item) {
+	e, tasks := q.plan(item)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || q.active[item.ID] != nil || len(tasks) == 0 {
+		return
+	}
+	if _, done := q.scanned[item.ID]; done {
+		delete(q.scanned, item.ID) // a scan was faster
+		return
+	}
+	if len(q.active) >= q.MaxActive {
+		q.full = true
+		return
+	}
+	q.start(e, tasks)
+}
+
+// Recover begins anew from the index, after the store was reopened: batches that were not durable are gone, and
+// what memory holds may be wrong. Attempts under way end first; their outcomes are recorded on what the spool
+// then says.
+func (q *Queue) Recover() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	busy := func(t *task) bool { return t.entry.running > 0 }
+	q.local.clear(busy)
+	q.remote.clear(busy)
+	for id, e := range q.active {
+		if e.running == 0 && !e.reserved {
+			delete(q.active, id)
+		}
+	}
+	q.wantScanLocked(time.Now())
+}
+
+// errClosing: the queue is being shut down and what was to be recorded waits on disk.
+var errClosing = errors.New("queue: closing")

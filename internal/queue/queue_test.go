@@ -1,0 +1,414 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"waybill/internal/mail"
+	"waybill/internal/spool"
+	"waybill/internal/store"
+	"waybill/internal/trail"
+)
+
+func TestDelivered(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, r *rig) {
+		id := r.send("me@a.test", "you@a.test", "you@b.test", "postmaster")
+		synctest.Wait()
+		if r.load(id) != nil {
+			t.Error("custody has not ended")
+		}
+		r.expect("filed", r.filed(id), []string{"postmaster", "you@a.test"})
+		got := r.kinds(id)
+		slices.Sort(got)
+		r.expect("events", got, []string{"queue.done", "queue.routed postmaster", "queue.routed you@a.test", "queue.routed you@b.test"})
+		events, err := r.options.Trail.Events(context.Background(), id)
+		if err != nil || len(events) < 4 {
+			t.Errorf("%d events are kept (%v)", len(events), err)
+		}
+	})
+}
+
+// Temporary failures are tried again by the schedule, and the count of attempts survives restarts.
+func TestRetriesSurviveRestarts(t *testing.T) {
+	bubble(t, func(r *rig) { r.remote.answer = byLocalPart }, func(t *testing.T, r *rig) {
+		id := r.send("me@a.test", "later@b.test", "you@b.test")
+		synctest.Wait()
+		item := r.load(id)
+		if item == nil || item.Attempts != 1 || item.Due.Sub(item.Accepted) != time.Minute {
+			t.Fatalf("after the first attempt: %+v", item)
+		}
+		if ev, ok := r.event(id, trail.Deferred); !ok || !ev.NextAt.Equal(item.Due) || ev.Recipient != "later@b.test" || ev.Status.Code != 450 {
+			t.Errorf("deferred: %+v", ev)
+		}
+		time.Sleep(59 * time.Second)
+		synctest.Wait()
+		if n := r.remote.tried("later@b.test"); n != 1 {
+			t.Errorf("%d attempts before the first retry is due", n)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := r.remote.tried("later@b.test"); n != 2 {
+			t.Errorf("%d attempts when the first retry is due, want 2", n)
+		}
+		r.stop()
+		r.start()
+		time.Sleep(4 * time.Minute)
+		synctest.Wait()
+		if n := r.remote.tried("later@b.test"); n != 2 {
+			t.Errorf("the restart caused an attempt")
+		}
+		time.Sleep(90 * time.Second) // 5m and at most a tenth
+		synctest.Wait()
+		item = r.load(id)
+		if n := r.remote.tried("later@b.test"); n != 3 || item.Attempts != 3 {
+			t.Errorf("%d attempts, %d recorded, want 3", n, item.Attempts)
+		}
+		if n := r.remote.tried("you@b.test"); n != 1 {
+			t.Errorf("the delivered recipient was attempted %d times", n)
+		}
+	})
+}
+
+// A message that is never taken is given up at its time, after a last attempt there; its sender is told, once.
+func TestExpiry(t *testing.T) {
+	bubble(t, func(r *rig) { r.remote.answer = byLocalPart }, func(t *testing.T, r *rig) {
+		id := r.send("me@a.test", "later@b.test")
+		time.Sleep(24*time.Hour - time.Second)
+		synctest.Wait()
+		if r.load(id) == nil {
+			t.Fatal("given up too early")
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if r.load(id) != nil {
+			t.Fatal("not given up")
+		}
+		ev, ok := r.event(id, trail.Bounced)
+		if !ok {
+			t.Fatal("the sender is not told")
+		}
+		r.expect("filed", r.filed(ev.Ref), []string{"me@a.test"})
+		failed, _ := r.event(id, trail.Failed)
+		if failed.Status.String() != "550 5.4.7 given up after 24h0m0s; the last attempt ended with: 450 4.2.1 later" {
+			t.Errorf("failed: %v", failed.Status)
+		}
+		// 1m, 5m, 1h… and the last one at the end
+		if n := r.remote.tried("later@b.test"); n < 22 || n > 28 {
+			t.Errorf("%d attempts in 24 hours", n)
+		}
+	})
+}
+
+// The DSN is created with the end of the recipient, in one batch, and says what the peer said.
+func TestBounce(t *testing.T) {
+	bubble(t, func(r *rig) { r.remote.answer = byLocalPart }, func(t *testing.T, r *rig) {
+		r.local.hold = func(ctx context.Context, a spool.Attempt) { // the DSN, on its way to the sender
+			if !a.Item.ReversePath.IsNull() {
+				return
+			}
+			content, err := r.spool.Open(ctx, a.Item)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer content.Close()
+			text, err := io.ReadAll(content)
+			for _, want := range []string{"never@b.test", "5.1.1", "Subject: Test Email", "multipart/report"} {
+				if !strings.Contains(string(text), want) {
+					t.Errorf("the DSN lacks %q (%v):\n%s", want, err, text)
+				}
+			}
+			if strings.Contains(string(text), "you@b.test") {
+				t.Error("the DSN names a recipient that has the message")
+			}
+		}
+		id := r.send("me@a.test", "never@b.test", "you@b.test")
+		synctest.Wait()
+		bounced, _ := r.event(id, trail.Bounced)
+		r.expect("events", r.kinds(id), []string{"queue.routed never@b.test", "queue.routed you@b.test",
+			"queue.failed never@b.test", "queue.bounced me@a.test", "queue.done"})
+		r.expect("filed", r.filed(bounced.Ref), []string{"me@a.test"})
+		r.expect("events of the DSN", r.kinds(bounced.Ref), []string{"spool.accepted", "queue.routed me@a.test", "queue.done"})
+	})
+}
+
+// A bounce is never bounced.
+func TestNoBounceOfABounce(t *testing.T) {
+	bubble(t, func(r *rig) { r.remote.answer = byLocalPart }, func(t *testing.T, r *rig) {
+		id := r.send("never@b.test", "never@b.test") // its DSN fails too
+		synctest.Wait()
+		bounced, ok := r.event(id, trail.Bounced)
+		if !ok {
+			t.Fatal("no DSN")
+		}
+		r.expect("events of the DSN", r.kinds(bounced.Ref), []string{"spool.accepted", "queue.routed never@b.test",
+			"queue.failed never@b.test", "queue.suppressed", "queue.done"})
+		if r.load(bounced.Ref) != nil {
+			t.Error("the DSN is still in custody")
+		}
+	})
+}
+
+// Next hops that end at different times: the message is due again once, after the last of them, and only the
+// pending recipients are attempted.
+func TestNextHopsOfOneMessage(t *testing.T) {
+	release := make(chan struct{})
+	bubble(t, func(r *rig) {
+		r.remote.answer = byLocalPart
+		r.remote.hold = func(_ context.Context, a spool.Attempt) {
+			if a.NextHop == "slow.test" && a.Number == 1 {
+				time.Sleep(10 * time.Minute)
+			}
+		}
+	}, func(t *testing.T, r *rig) {
+		id := r.send("me@a.test", "later@b.test", "later@slow.test", "you@a.test")
+		time.Sleep(9 * time.Minute)
+		synctest.Wait()
+		r.expect("filed", r.filed(id), []string{"you@a.test"})
+		if n := r.remote.tried("later@b.test"); n != 1 {
+			t.Errorf("later@b.test was attempted %d times in the first round", n)
+		}
+		time.Sleep(time.Minute + time.Second)
+		synctest.Wait()
+		item := r.load(id)
+		if wait := time.Until(item.Due); wait < 58*time.Second || wait > time.Minute {
+			t.Errorf("due again in %v, want a minute after the last outcome", wait)
+		}
+		for _, ev := range r.events {
+			if ev.Kind == trail.Deferred && !ev.NextAt.Equal(item.Due) {
+				t.Errorf("%s is deferred until %v, but due at %v", ev.Recipient, ev.NextAt, item.Due)
+			}
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if b, slow := r.remote.tried("later@b.test"), r.remote.tried("later@slow.test"); b != 2 || slow != 2 {
+			t.Errorf("attempts in two rounds: %d and %d", b, slow)
+		}
+		if n := r.local.tried("you@a.test"); n != 1 {
+			t.Errorf("the local recipient was attempted %d times", n)
+		}
+	})
+	close(release)
+}
+
+// A dead next hop neither delays the others nor gets more than its share of workers, and after some failures it
+// is left alone.
+func TestDeadNextHop(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.remote.hold = func(_ context.Context, a spool.Attempt) {
+			if a.NextHop == "dead.test" {
+				time.Sleep(5 * time.Minute)
+			}
+		}
+		r.remote.answer = func(a spool.Attempt, _ int) mail.Status {
+			if a.NextHop == "dead.test" {
+				return mail.NewStatus(451, "4.4.1", "no answer")
+			}
+			return mail.NewStatus(250, "2.0.0", "ok")
+		}
+	}, func(t *testing.T, r *rig) {
+		var dead []mail.ID
+		for i := range 200 {
+			dead = append(dead, r.send("me@a.test", fmt.Sprintf("you%d@dead.test", i)))
+		}
+		var live []mail.ID
+		for i := range 200 {
+			live = append(live, r.send("me@a.test", fmt.Sprintf("you@live%d.test", i%10)))
+		}
+		synctest.Wait()
+		for _, id := range live {
+			if r.load(id) != nil {
+				t.Fatal("a message waits for the dead next hop")
+			}
+		}
+		if n := r.remote.most["dead.test"]; n != r.options.PerHop {
+			t.Errorf("%d attempts at the dead next hop at once, want %d", n, r.options.PerHop)
+		}
+		time.Sleep(5*time.Minute + time.Second)
+		synctest.Wait()
+		tried, deferred := 0, 0
+		for i, id := range dead {
+			tried += r.remote.tried(fmt.Sprintf("you%d@dead.test", i))
+			item := r.load(id)
+			if item == nil {
+				t.Fatalf("message %d is gone", i)
+			}
+			if item.Due.After(time.Now()) && item.Attempts == 1 {
+				deferred++
+			}
+		}
+		// Some began a second attempt before enough had failed.
+		if tried > 2*r.options.PerHop || deferred < 200-r.options.PerHop {
+			t.Errorf("%d attempts were made at a next hop that does not answer, %d messages are deferred", tried, deferred)
+		}
+		if n := len(r.queue.active); n != 200-deferred {
+			t.Errorf("%d messages are in memory, %d are deferred", n, deferred)
+		}
+	})
+}
+
+// What memory has no room for waits on disk and is found there.
+func TestMemoryIsBounded(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.options.MaxActive = 7
+		r.remote.hold = func(context.Context, spool.Attempt) { time.Sleep(time.Second) }
+	}, func(t *testing.T, r *rig) {
+		var ids []mail.ID
+		for range 100 {
+			ids = append(ids, r.send("me@a.test", "you@b.test"))
+			if n := len(r.queue.active); n > 7 {
+				t.Fatalf("%d messages in memory", n)
+			}
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		for _, id := range ids {
+			if r.load(id) != nil {
+				t.Fatalf("%s was forgotten", id)
+			}
+		}
+		if n := r.remote.tried("you@b.test"); n != 100 {
+			t.Errorf("%d attempts for 100 messages", n)
+		}
+	})
+}
+
+// What was accepted while the queue was not there is found at start.
+func TestStartWalksTheIndex(t *testing.T) {
+	var ids []mail.ID
+	bubble(t, func(r *rig) {
+		for i := range 600 {
+			ids = append(ids, r.accept("me@a.test", fmt.Sprintf("you%d@a.test", i)).ID)
+		}
+	}, func(t *testing.T, r *rig) {
+		synctest.Wait()
+		for _, id := range ids {
+			if r.load(id) != nil || len(r.filed(id)) != 1 {
+				t.Fatalf("%s was not delivered", id)
+			}
+		}
+	})
+}
+
+// A scan may find a message before its Enqueue comes: it is attempted once all the same.
+func TestScanBeforeEnqueue(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, r *rig) {
+		item := r.accept("me@a.test", "you@b.test")
+		r.queue.wantScan(time.Now())
+		synctest.Wait()
+		r.queue.Enqueue(item)
+		synctest.Wait()
+		if n := r.remote.tried("you@b.test"); n != 1 {
+			t.Errorf("%d attempts", n)
+		}
+	})
+}
+
+// More recipients than one attempt may have.
+func TestManyRecipients(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, r *rig) {
+		var recipients []string
+		for i := range 450 {
+			recipients = append(recipients, fmt.Sprintf("you%d@b.test", i), fmt.Sprintf("you%d@a.test", i))
+		}
+		id := r.send("me@a.test", recipients...)
+		synctest.Wait()
+		if r.load(id) != nil {
+			t.Error("custody has not ended")
+		}
+		if n := len(r.filed(id)); n != 450 {
+			t.Errorf("filed for %d local recipients", n)
+		}
+		for _, path := range recipients {
+			if strings.HasSuffix(path, "@b.test") && r.remote.tried(path) != 1 {
+				t.Fatalf("%s was attempted %d times", path, r.remote.tried(path))
+			}
+		}
+	})
+}
+
+// A delivery that panics costs its own message a retry, and no other one anything.
+func TestPanic(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.local.answer = func(a spool.Attempt, i int) mail.Status {
+			if a.Item.Recipients[i].ForwardPath.Local == "strange" {
+				panic("strange message")
+			}
+			return mail.NewStatus(250, "2.0.0", "ok")
+		}
+	}, func(t *testing.T, r *rig) {
+		var ids []mail.ID
+		for i := range 20 {
+			ids = append(ids, r.send("me@a.test", fmt.Sprintf("you%d@a.test", i)))
+		}
+		strange := r.send("me@a.test", "strange@a.test")
+		synctest.Wait()
+		for _, id := range ids {
+			if r.load(id) != nil || len(r.filed(id)) != 1 {
+				t.Fatalf("%s was not delivered", id)
+			}
+		}
+		if item := r.load(strange); item == nil || item.Attempts != 1 || !item.Due.After(time.Now()) {
+			t.Errorf("the strange message: %+v", item)
+		}
+	})
+}
+
+// An attempt that shutdown breaks off leaves no trace: nothing is deferred, nothing is lost, what was proven holds.
+func TestShutdownBreaksOff(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.remote.hold = func(ctx context.Context, a spool.Attempt) { <-ctx.Done() }
+		r.remote.answer = byLocalPart
+	}, func(t *testing.T, r *rig) {
+		later, sent := r.send("me@a.test", "later@b.test"), r.send("me@a.test", "later@b.test", "you@b.test")
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := r.queue.Shutdown(ctx); err == nil {
+			t.Error("Shutdown does not say that attempts were broken off")
+		}
+		if item := r.load(later); item.Attempts != 0 || item.Due.After(time.Now()) {
+			t.Errorf("broken off: %+v", item)
+		}
+		item := r.load(sent)
+		if item.Recipients[0].State != spool.Pending || item.Recipients[1].State != spool.Delivered || item.Due.After(time.Now()) {
+			t.Errorf("broken off, with one outcome: %+v", item)
+		}
+		r.remote.hold = nil
+		r.start()
+		synctest.Wait()
+		if n := r.remote.tried("you@b.test"); n != 1 {
+			t.Errorf("the delivered recipient was attempted %d times", n)
+		}
+	})
+}
+
+// The same message twice in a batch of several: the batch conflicts, each is filed on its own.
+func TestGroupConflict(t *testing.T) {
+	conflicts := 0
+	bubble(t, nil, func(t *testing.T, r *rig) {
+		r.store.before = func(b *store.Batch) error {
+			if len(b.Puts) > 12 && conflicts == 0 {
+				conflicts++
+				return store.ErrConflict
+			}
+			return nil
+		}
+		var ids []mail.ID
+		for i := range 200 {
+			ids = append(ids, r.send("me@a.test", fmt.Sprintf("you%d@a.test", i)))
+		}
+		synctest.Wait()
+		for _, id := range ids {
+			if r.load(id) != nil || len(r.filed(id)) != 1 {
+				t.Fatalf("%s was not delivered", id)
+			}
+		}
+	})
+}

@@ -1,0 +1,191 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"waybill/internal/mail"
+	"waybill/internal/spool"
+	"waybill/internal/store"
+)
+
+const (
+	scanLimit = 256              // entries of the due index that are read at once
+	scanPause = 5 * time.Second  // after an error
+	scanRest  = 15 * time.Minute // longest time without a look at the index
+)
+
+// wantScan asks for a look at the due index at that time.
+func (q *Queue) wantScan(at time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.wantScanLocked(at)
+}
+
+func (q *Queue) wantScanLocked(at time.Time) {
+	if q.wanted.IsZero() || at.Before(q.wanted) {
+		q.wanted = at
+		q.poke()
+	}
+}
+
+func (q *Queue) poke() {
+	select {
+	case q.kick <- struct{}{}:
+	default:
+	}
+}
+
+// scanLoop looks at the due index whenever something is due.
+func (q *Queue) scanLoop(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-q.kick:
+		case <-timer.C:
+		}
+		q.mu.Lock()
+		closed, wait := q.closed, time.Until(q.wanted)
+		if wait <= 0 {
+			q.wanted = time.Time{}
+		}
+		q.mu.Unlock()
+		if closed {
+			return
+		}
+		if wait <= 0 {
+			q.wantScan(q.scan(ctx))
+			q.mu.Lock()
+			wait = time.Until(q.wanted)
+			q.mu.Unlock()
+		}
+		timer.Reset(max(wait, 0))
+	}
+}
+
+// scan takes what is due out of the index into memory, as far as memory goes, and returns when to look again.
+func (q *Queue) scan(ctx context.Context) (next time.Time) {
+	now := time.Now()
+	q.forget(now)
+	var after spool.DueEntry
+	for {
+		entries, err := q.Spool.Due(ctx, now, after, scanLimit)
+		if err == nil {
+			err = q.load(ctx, q.reserve(entries), now)
+		}
+		if err != nil {
+			return q.scanFailed(ctx, now, err)
+		}
+		if len(entries) < scanLimit || q.isFull() {
+			return q.nextScan(ctx, now)
+		}
+		after = entries[len(entries)-1]
+	}
+}
+
+func (q *Queue) scanFailed(ctx context.Context, now time.Time, err error) time.Time {
+	if ctx.Err() == nil {
+		q.Logger.Warn("the due index could not be read", "error", err)
+	}
+	return now.Add(scanPause)
+}
+
+// nextScan is when the first entry after those looked at is due.
+func (q *Queue) nextScan(ctx context.Context, now time.Time) time.Time {
+	next := now.Add(scanRest)
+	entries, err := q.Spool.Due(ctx, next, spool.DueEntry{Due: now.Add(time.Microsecond)}, 1)
+	switch {
+	case err != nil:
+		return q.scanFailed(ctx, now, err)
+	case len(entries) > 0:
+		return entries[0].Due
+	}
+	return next
+}
+
+// reserve keeps places in memory for messages that a scan found, and returns those that have none yet.
+func (q *Queue) reserve(entries []spool.DueEntry) []mail.ID {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var ids []mail.ID
+	for _, due := range entries {
+		if q.closed || q.active[due.ID] != nil {
+			continue
+		}
+		if len(q.active) >= q.MaxActive {
+			q.full = true
+			break
+		}
+		q.active[due.ID] = &entry{id: due.ID, reserved: true}
+		ids = append(ids, due.ID)
+	}
+	return ids
+}
+
+func (q *Queue) isFull() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.full || q.closed
+}
+
+// load reads the messages that have a place in memory and puts the tasks of those that are still due before the
+// workers: a message may have been attempted and recorded since the scan saw its entry.
+func (q *Queue) load(ctx context.Context, ids []mail.ID, now time.Time) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	items, err := q.items(ctx, ids, now)
+	if err == nil {
+		// What the scan saw may not be durable yet, and nothing leaves on the strength of that.
+		err = q.Store.Barrier(ctx)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, id := range ids {
+		delete(q.active, id)
+	}
+	if err != nil || q.closed {
+		return err
+	}
+	for _, item := range items {
+		if e, tasks := q.plan(item); len(tasks) > 0 {
+			e.scanned = true
+			q.start(e, tasks)
+		}
+	}
+	return nil
+}
+
+// items reads those of the messages that are in custody and due.
+func (q *Queue) items(ctx context.Context, ids []mail.ID, now time.Time) ([]*spool.Item, error) {
+	items := make([]*spool.Item, 0, len(ids))
+	for _, id := range ids {
+		item, err := q.Spool.Load(ctx, id)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !item.Due.After(now) {
+			items = append(items, item)
+		}
+	}
+	return items, nil
+}
+
+// forget drops what need not be remembered any more.
+func (q *Queue) forget(now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for id, accepted := range q.scanned {
+		if now.Sub(accepted) > scanMemory {
+			delete(q.scanned, id)
+		}
+	}
+	q.remote.forgetQuiet(now)
+}

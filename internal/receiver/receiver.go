@@ -1,0 +1,81 @@
+// Package receiver takes mail in: it decides, for every SMTP session of a listener, what is accepted from
+// whom, and takes custody of what it accepts. The wire is package smtp's; what happens after the 250 is
+// package queue's. Every decision is recorded with the rule that made it.
+package receiver
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"waybill/internal/directory"
+	"waybill/internal/dns"
+	"waybill/internal/mail"
+	"waybill/internal/smtp"
+	"waybill/internal/spool"
+	"waybill/internal/store"
+	"waybill/internal/trail"
+)
+
+// Kind is what a listener is for.
+type Kind string
+
+const (
+	MTA Kind = "MTA" // port 25: mail from other servers, and from trusted networks
+	MSA Kind = "MSA" // ports 587 and 465: mail from our own users, who log in first (RFC 6409)
+)
+
+// Directory tells who is local and who may log in.
+type Directory interface {
+	IsLocal(domain string) bool
+	Lookup(ctx context.Context, addr mail.Address) (directory.Account, error)
+	Authenticate(ctx context.Context, login, password string) (directory.Account, error)
+}
+
+// Names finds the confirmed reverse name of an address; "" means that there is none.
+type Names interface {
+	Confirm(ctx context.Context, addr netip.Addr) (name string, evidence []dns.Answer, err error)
+}
+
+// Queue gets each message right after its commit.
+type Queue interface {
+	Enqueue(item *spool.Item)
+}
+
+// Options is what a Receiver works with. All but Logger is required.
+type Options struct {
+	Hostname  string
+	Node      uint16 // number of this node, part of every message id
+	Store     store.Store
+	Spool     *spool.Spool
+	Trail     *trail.Trail
+	Directory Directory
+	Names     Names
+	Queue     Queue
+
+	Trusted       []netip.Prefix // networks that may relay without AUTH
+	CleartextFrom []netip.Prefix // networks that may log in without TLS
+	Expire        time.Duration  // age at which a message is given up
+	MinFree       uint64         // octets
+	DiskFree      func() (uint64, error)
+	Logger        *slog.Logger
+}
+
+// Receiver makes the sessions of a node's SMTP listeners. It is safe for concurrent use.
+type Receiver struct {
+	Options
+	space *space
+}
+
+// New returns a Receiver.
+func New(o Options) *Receiver {
+	return &Receiver{Options: o, space: &space{minFree: o.MinFree, diskFree: o.DiskFree}}
+}
+
+// Sessions returns the function that an smtp.Server of that kind of listener makes its sessions with.
+func (r *Receiver) Sessions(kind Kind) func(context.Context, *smtp.Conn) (smtp.Session, error) {
+	return func(ctx context.Context, conn *smtp.Conn) (smtp.Session, error) {
+		return &session{r: r, kind: kind, conn: conn, peer: peerAddr(conn), started: time.Now()}, nil
+	}
+}

@@ -1,0 +1,18 @@
+package receiver
+
+import "waybill/internal/mail"
+
+// The replies of policy, by name. Those of the wire are package smtp's.
+var (
+	lowSpace           = mail.NewStatus(452, "4.3.1", "Insufficient system storage, try again later")
+	storeDown          = mail.NewStatus(451, "4.3.0", "Local error, try again later")
+	authRequired       = mail.NewStatus(530, "5.7.0", "Authentication required")
+	authSucceeded      = mail.NewStatus(235, "2.7.0", "Authentication succeeded")
+	authFailed         = mail.NewStatus(535, "5.7.8", "Authentication credentials invalid")
+	authUnavailable    = mail.NewStatus(454, "4.7.0", "Temporary authentication failure")
+	encryptionRequired = mail.NewStatus(538, "5.7.11", "Encryption required for the requested authentication mechanism")
+	userUnknown        = mail.NewStatus(550, "5.1.1", "User unknown")
+	relayingDenied     = mail.NewStatus(550, "5.7.1", "Relaying denied")
+	mailLoop           = mail.NewStatus(554, "5.4.6", "Too many Received fields: the message is in a loop")
+	accepted           = mail.NewStatus(250, "2.0.0", "Message accepted for delivery")
+)

@@ -1,0 +1,153 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"waybill/internal/directory"
+	"waybill/internal/mail"
+	"waybill/internal/smtp"
+	"waybill/internal/trail"
+)
+
+// session is the policy of one SMTP connection. It outlives its transactions.
+type session struct {
+	r       *Receiver
+	kind    Kind
+	conn    *smtp.Conn
+	peer    netip.Addr
+	started time.Time
+
+	hello   string         // claimed
+	account mail.Address   // proven by AUTH; null before
+	reverse *reverseLookup // begun with the first MAIL
+	told    int            // lines of the transcript that stand in some message's waybill already
+	last    mail.ID        // the newest message of the session
+	refused []trail.Event  // decisions of transactions that came to nothing
+	tx      transaction
+}
+
+// maxRefused bounds what one session may add to the trail.
+const maxRefused = 20
+
+func peerAddr(conn *smtp.Conn) netip.Addr {
+	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap().WithZone("")
+	}
+	if ap, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
+		return ap.Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
+
+// Hello answers HELO and EHLO. The name can be anything; the address is what we saw.
+func (s *session) Hello(_ context.Context, name string, _ bool) mail.Status {
+	s.hello = name
+	return mail.Status{Code: 250, Text: fmt.Sprintf("%s Hello %s [%s], pleased to meet you", s.r.Hostname, name, s.peer)}
+}
+
+// AuthMechanisms returns what is offered now: on submission listeners, under TLS or from a network that
+// the configuration excepts (RFC 4954 §4).
+func (s *session) AuthMechanisms() []string {
+	if s.kind != MSA || !s.loginAllowed() {
+		return nil
+	}
+	return []string{"PLAIN", "LOGIN"}
+}
+
+func (s *session) loginAllowed() bool {
+	_, cleartext := contains(s.r.CleartextFrom, s.peer)
+	return s.conn.TLS() != nil || cleartext
+}
+
+// Auth checks a login.
+func (s *session) Auth(ctx context.Context, mechanism string, c smtp.Credentials) mail.Status {
+	if s.kind != MSA {
+		return mail.NewStatus(502, "5.5.1", "AUTH is for the submission ports")
+	}
+	if !s.loginAllowed() {
+		return encryptionRequired
+	}
+	if c.Identity != "" && !sameLogin(c.Identity, c.Username) {
+		return authFailed // acting for another identity is not offered
+	}
+	account, err := s.r.Directory.Authenticate(ctx, c.Username, c.Password)
+	switch {
+	case errors.Is(err, directory.ErrCredentials):
+		s.refuse(trail.Decision{Question: "is this login good?", Outcome: "refused", Rule: "AUTH " + mechanism, Reason: "no such account and password"}, authFailed, c.Username)
+		return authFailed
+	case err != nil:
+		s.r.Logger.Error("authentication could not be checked", "session", s.conn.ID(), "error", err)
+		return authUnavailable
+	}
+	s.account = account.Address
+	return authSucceeded
+}
+
+// Mail begins a transaction.
+func (s *session) Mail(ctx context.Context, reverse mail.Address, p smtp.MailParams) mail.Status {
+	if s.kind == MSA && s.account.IsNull() {
+		return authRequired
+	}
+	if status, ok := s.r.room(time.Now()); !ok {
+		return status
+	}
+	if s.reverse == nil {
+		s.reverse = s.r.beginReverse(ctx, s.peer)
+	}
+	s.tx = transaction{reversePath: reverse, params: p, began: time.Now()}
+	return mail.NewStatus(250, "2.1.0", reverse.String()+"... Sender ok")
+}
+
+// room says whether the node can take mail now; if not, with which reply.
+func (r *Receiver) room(now time.Time) (mail.Status, bool) {
+	if err := r.Store.Healthy(); err != nil {
+		return storeDown, false
+	}
+	if r.space.Low(now) {
+		return lowSpace, false
+	}
+	return mail.Status{}, true
+}
+
+// Reset drops the transaction.
+func (s *session) Reset() { s.tx = transaction{} }
+
+// Close records what no message's waybill tells yet: the end of the session, or a session without a message.
+func (s *session) Close(err error) {
+	lines := s.conn.Transcript().Lines()
+	e := trail.Event{
+		Kind: trail.Ended, At: s.started, Took: time.Since(s.started),
+		Actor: s.r.Hostname, Role: string(s.kind), Session: s.conn.ID(),
+		Message: s.last, Peer: s.trailPeer(""),
+		Dialogue: lines[min(s.told, len(lines)):],
+	}
+	if err != nil {
+		e.Text = "the session ended early: " + err.Error()
+	}
+	for _, refused := range s.refused {
+		refused.Message = s.last
+		s.r.Trail.Record(refused)
+	}
+	s.r.Trail.Record(e)
+}
+
+// trailPeer is who the peer is: the confirmed reverse name, if it is known by now, and what was claimed.
+func (s *session) trailPeer(name string) *trail.Peer {
+	return &trail.Peer{Addr: s.conn.RemoteAddr().String(), Name: name, Hello: s.hello, Account: s.account.String()}
+}
+
+// refuse keeps a refusal for the trail.
+func (s *session) refuse(d trail.Decision, status mail.Status, recipient string) {
+	if len(s.refused) >= maxRefused {
+		return
+	}
+	s.refused = append(s.refused, trail.Event{
+		Kind: trail.Refused, At: time.Now(), Actor: s.r.Hostname, Role: string(s.kind), Session: s.conn.ID(),
+		Recipient: recipient, Decision: &d, Status: &status, Peer: s.trailPeer(""),
+	})
+}

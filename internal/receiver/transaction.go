@@ -1,0 +1,185 @@
+package receiver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"waybill/internal/dialogue"
+	"waybill/internal/mail"
+	"waybill/internal/message"
+	"waybill/internal/smtp"
+	"waybill/internal/spool"
+	"waybill/internal/store"
+	"waybill/internal/store/bodies"
+	"waybill/internal/trail"
+)
+
+// transaction is one message on its way in: MAIL to the reply to the dot.
+type transaction struct {
+	reversePath  mail.Address
+	params       smtp.MailParams
+	began        time.Time
+	forwardPaths []mail.Address
+	decisions    []trail.Event // one for each forward-path
+}
+
+const (
+	maxReceived = 100 // RFC 5321 §6.3: at least 100
+	idTries     = 3   // drawings of an id that is free; one is enough but for a clash
+)
+
+// Data streams the content into a draft and takes custody of it.
+func (s *session) Data(ctx context.Context, content io.Reader) mail.Status {
+	if status, ok := s.r.room(time.Now()); !ok {
+		return status
+	}
+	draft := s.r.Spool.NewDraft()
+	defer draft.Discard()
+	var header headerCapture
+	if _, err := io.Copy(io.MultiWriter(&header, draft), content); err != nil {
+		return s.failed("content could not be taken", err)
+	}
+	fields, received := header.claims()
+	if received >= maxReceived {
+		s.refuse(trail.Decision{Question: "is the message in a loop?", Outcome: "refused",
+			Rule: fmt.Sprintf("at most %d Received fields", maxReceived)}, mailLoop, "")
+		return mailLoop
+	}
+	<-s.reverse.done
+	return s.commit(ctx, draft, fields)
+}
+
+// commit is the single instant at which custody moves: body, envelope, due entry and first events in one
+// batch. Only after it is durable does the 250 leave.
+func (s *session) commit(ctx context.Context, draft *bodies.Draft, fields []string) mail.Status {
+	var err error
+	for range idTries {
+		var item *spool.Item
+		if item, err = s.tryCommit(ctx, draft, fields); err == nil {
+			draft.Committed()
+			s.last, s.told = item.ID, s.conn.Transcript().Len()+1 // the reply to come is told already
+			s.r.Queue.Enqueue(item)
+			return accepted.WithText("%s Message accepted for delivery", item.ID)
+		}
+		if !errors.Is(err, store.ErrConflict) {
+			break
+		}
+	}
+	return s.failed("message could not be committed", err)
+}
+
+func (s *session) tryCommit(ctx context.Context, draft *bodies.Draft, fields []string) (*spool.Item, error) {
+	now := time.Now()
+	item := s.newItem(now)
+	prefix := s.received(item.ID, now)
+	var b store.Batch
+	if err := s.r.Spool.Enter(&b, draft, prefix, item); err != nil {
+		return nil, err
+	}
+	events := s.events(item, fields, prefix, now)
+	s.r.Trail.Append(&b, item.ID, events)
+	// The batch is not given up when the session's context ends: its outcome would be unknown.
+	result, err := s.r.Store.Commit(context.WithoutCancel(ctx), &b)
+	if err != nil {
+		return nil, err
+	}
+	item.Version = result.Version
+	s.r.Trail.Publish(events)
+	s.r.Trail.Record(trail.Event{Kind: trail.Durable, At: now, Took: time.Since(now), Actor: s.r.Hostname,
+		Role: string(s.kind), Message: item.ID, Session: s.conn.ID()})
+	return item, nil
+}
+
+func (s *session) newItem(now time.Time) *spool.Item {
+	item := &spool.Item{
+		ID: mail.NewID(now, s.r.Node), ReversePath: s.tx.reversePath, BodyType: s.tx.params.Body,
+		Accepted: now, Due: now, Expires: now.Add(s.r.Expire),
+		Recipients: make([]spool.Recipient, len(s.tx.forwardPaths)),
+	}
+	for i, path := range s.tx.forwardPaths {
+		item.Recipients[i] = spool.Recipient{ForwardPath: path, State: spool.Pending}
+	}
+	return item
+}
+
+// received builds the trace field (RFC 5321 §4.4): what the peer claimed, what we saw, and the id.
+func (s *session) received(id mail.ID, now time.Time) []byte {
+	field := message.Received{
+		From: s.hello, Name: s.reverse.name, Addr: s.peer, By: s.r.Hostname,
+		With: s.with(), ID: id, At: now, TLS: tlsText(s.conn.TLS()),
+	}
+	if len(s.tx.forwardPaths) == 1 { // with more, "for" would tell one recipient of another
+		field.For = s.tx.forwardPaths[0]
+	}
+	return []byte(field.String())
+}
+
+// with is the protocol of the Received field (RFC 3848).
+func (s *session) with() string {
+	if !s.conn.Extended() {
+		return "SMTP"
+	}
+	with := "ESMTP"
+	if s.conn.TLS() != nil {
+		with += "S"
+	}
+	if !s.account.IsNull() {
+		with += "A"
+	}
+	return with
+}
+
+func tlsText(state *tls.ConnectionState) string {
+	if state == nil {
+		return ""
+	}
+	return tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite)
+}
+
+// events tells the transaction: the peer and its name, each decision, the dialogue with the reply to come,
+// and the fields that were in the message already beside the one that we added.
+func (s *session) events(item *spool.Item, fields []string, prefix []byte, now time.Time) []trail.Event {
+	base := trail.Event{Actor: s.r.Hostname, Role: string(s.kind), Message: item.ID, Session: s.conn.ID()}
+	reverse := base
+	reverse.Kind, reverse.At, reverse.Took = trail.ReverseLookup, s.reverse.began, s.reverse.took
+	reverse.Peer, reverse.DNS = s.trailPeer(s.reverse.name), trail.Evidence(s.reverse.answer)
+	if s.reverse.err != nil {
+		reverse.Text = "the reverse lookup failed: " + dialogue.Printable(s.reverse.err.Error())
+	}
+	events := make([]trail.Event, 0, len(s.tx.decisions)+3)
+	events = append(events, reverse)
+	for _, d := range s.tx.decisions {
+		d.Message = item.ID
+		events = append(events, d)
+	}
+
+	lines := s.conn.Transcript().Lines()
+	spoken := append([]dialogue.Line(nil), lines[min(s.told, len(lines)):]...)
+	reply := accepted.WithText("%s Message accepted for delivery", item.ID)
+	received := base
+	received.Kind, received.At, received.Took = trail.Received, s.tx.began, now.Sub(s.tx.began)
+	received.Peer, received.TLS = s.trailPeer(s.reverse.name), trailTLS(s.conn.TLS())
+	received.Dialogue = append(spoken, dialogue.Line{At: now, Side: dialogue.Server, Text: reply.String()})
+	received.Header = fields
+	received.Facts = []trail.Fact{
+		{Name: "reverse-path", Value: item.ReversePath.Path()},
+		{Name: "size", Value: fmt.Sprintf("%d octets", item.Body.Size)},
+	}
+	received.Status = &reply
+
+	taken := base
+	taken.Kind, taken.At = trail.Accepted, now
+	taken.Header = []string{string(prefix)}
+	taken.Facts = []trail.Fact{{Name: "queue id", Value: string(item.ID)}}
+	return append(events, received, taken)
+}
+
+// failed gives the reply for err; the cause stays with us.
+func (s *session) failed(what string, err error) mail.Status {
+	s.r.Logger.Error(what, "session", s.conn.ID(), "peer", s.peer.String(), "error", err)
+	return mail.StatusOf(err)
+}

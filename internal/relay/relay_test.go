@@ -1,0 +1,82 @@
+package relay
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"waybill/internal/dns"
+	"waybill/internal/mail"
+	"waybill/internal/trail"
+)
+
+// checkTLS wants the last event to show TLS with a certificate of that name, and the whole dialogue.
+func checkTLS(t *testing.T, name string, events []trail.Event) {
+	t.Helper()
+	ev := events[len(events)-1]
+	if ev.TLS == nil || !strings.Contains(ev.TLS.Subject, name) || ev.TLS.Verified {
+		t.Errorf("TLS: %+v", ev.TLS)
+	}
+	var said []string
+	for _, line := range ev.Dialogue {
+		said = append(said, string(line.Side)+" "+line.Text)
+	}
+	if all := strings.Join(said, "\n"); !strings.Contains(all, "C STARTTLS") || !strings.HasSuffix(all, "S 221 bye") {
+		t.Errorf("dialogue:\n%s", all)
+	}
+}
+
+func TestIDIn(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	id := mail.NewID(now.Add(-time.Minute), 1)
+	for text, want := range map[string]mail.ID{
+		string(id) + " Message accepted for delivery":        id,
+		"Ok: queued as " + strings.ToLower(string(id)) + ".": id,
+		"acknowledgment":  "", // looks like an id of another century
+		"queued as 47110": "",
+		"":                "",
+	} {
+		if got := idIn(text, now); got != want {
+			t.Errorf("idIn(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	t.Parallel()
+	for param, want := range map[string]int64{"": 0, "0": 0, "1000": 1000, "x": 0, "-1": 0, "99999999999999999999999": 0} {
+		if got := parseSize(param); got != want {
+			t.Errorf("parseSize(%q) = %d, want %d", param, got, want)
+		}
+	}
+}
+
+// Equal preferences are tried in random order, different ones never change places.
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	r := New(Options{Hostname: "mail.a.test"})
+	first := map[string]int{}
+	for range 200 {
+		groups := r.order([]dns.MX{{Host: "c.", Preference: 20}, {Host: "a.", Preference: 10}, {Host: "B.", Preference: 10}})
+		if len(groups) != 2 || len(groups[0]) != 2 || groups[1][0].name != "c" {
+			t.Fatalf("groups: %v", groups)
+		}
+		first[groups[0][0].name]++
+	}
+	if first["a"] == 0 || first["b"] == 0 {
+		t.Errorf("hosts of equal preference that came first: %v", first)
+	}
+}
+
+func TestHostsAreBounded(t *testing.T) {
+	t.Parallel()
+	r := New(Options{Hostname: "mail.a.test"})
+	var records []dns.MX
+	for i := range 1000 {
+		records = append(records, dns.MX{Host: "mx.b.test.", Preference: uint16(i)})
+	}
+	if got := len(r.order(records)); got > maxHosts {
+		t.Errorf("%d hosts would be looked up", got)
+	}
+}

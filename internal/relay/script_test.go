@@ -1,0 +1,341 @@
+package relay
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"waybill/internal/dns/dnstest"
+	"waybill/internal/mail"
+	"waybill/internal/spool"
+	"waybill/internal/store/bodies"
+)
+
+// A script in testdata describes one attempt: sections that begin with "-- name --".
+//
+//	message   reverse-path: me@a.test / recipients: you@b.test, … / next-hop: b.test (default: the domain of the
+//	          first recipient) / body: 8BITMIME / size: 1234
+//	dns       what the resolver knows, as package dnstest reads it; what is not there does not exist
+//	self      addresses of this server
+//	host A    what the host with that address does on its next connection, in order: "S: " sends a line, "C: "
+//	          expects one ("*" at its end stands for anything), "M:" expects content up to its dot, "T: 5m1s" lets
+//	          time pass, "TLS" does a handshake, "GARBAGE" answers the handshake with something else, "CLOSE"
+//	          closes; a first line "REFUSED" or "SILENT" refuses or ignores the connection
+//	outcomes  the expected outcomes, one line for each recipient ("*" as above)
+//	events    the expected events: kind and text or status, one a line ("*" as above)
+//	took      the expected duration
+type script struct {
+	sections []section
+}
+
+type section struct {
+	name  string
+	lines []string
+}
+
+func readScript(t *testing.T, file string) script {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s script
+	for line := range strings.Lines(string(data)) {
+		line = strings.TrimRight(line, "\r\n")
+		if name, ok := strings.CutPrefix(line, "-- "); ok {
+			s.sections = append(s.sections, section{name: strings.TrimSuffix(name, " --")})
+			continue
+		}
+		if len(s.sections) == 0 || line == "" {
+			continue // what stands before the first section is a comment
+		}
+		last := &s.sections[len(s.sections)-1]
+		last.lines = append(last.lines, line)
+	}
+	return s
+}
+
+func (s script) lines(name string) []string {
+	for _, section := range s.sections {
+		if section.name == name {
+			return section.lines
+		}
+	}
+	return nil
+}
+
+func (s script) has(name string) bool {
+	for _, section := range s.sections {
+		if section.name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// value returns the value of "key: value" in the message section.
+func (s script) value(key string) string {
+	for _, line := range s.lines("message") {
+		if v, ok := strings.CutPrefix(line, key+": "); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+func (s script) attempt(t *testing.T) spool.Attempt {
+	parse := func(text string) mail.Address {
+		a, _, err := mail.ParsePath("<" + text + ">")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	now := time.Now()
+	item := &spool.Item{
+		ID: mail.NewID(now, 1), ReversePath: parse(s.value("reverse-path")), BodyType: mail.BodyType(s.value("body")),
+		Accepted: now, Expires: now.Add(time.Hour), Body: bodies.Body{Size: int64(len(content))},
+	}
+	if n, err := strconv.ParseInt(s.value("size"), 10, 64); err == nil {
+		item.Body.Size = n
+	}
+	a := spool.Attempt{Item: item, Number: 1}
+	for i, text := range strings.Split(s.value("recipients"), ", ") {
+		item.Recipients = append(item.Recipients, spool.Recipient{ForwardPath: parse(text), State: spool.Pending})
+		a.Recipients = append(a.Recipients, i)
+	}
+	a.NextHop = item.Recipients[0].ForwardPath.Domain
+	return a
+}
+
+// content is the message that is sent. Its second line of text must be dot-stuffed.
+const content = "Subject: Test Email\r\n\r\nHere is my data.\r\n.dot\r\n"
+
+const stuffed = "Subject: Test Email\r\n\r\nHere is my data.\r\n..dot\r\n"
+
+type contentReader struct{ *bytes.Reader }
+
+func (contentReader) Close() error { return nil }
+
+// network gives each dialled connection to the script of its host.
+type network struct {
+	t       *testing.T
+	mu      sync.Mutex
+	hosts   []section // not connected to yet
+	running sync.WaitGroup
+	tls     *tls.Config
+}
+
+func (n *network) next(addr string) (section, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i, h := range n.hosts {
+		if h.name == "host "+addr {
+			n.hosts = append(n.hosts[:i:i], n.hosts[i+1:]...)
+			return h, true
+		}
+	}
+	return section{}, false
+}
+
+func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error) {
+	addr, port, err := net.SplitHostPort(address)
+	if err != nil || port != "25" {
+		n.t.Errorf("dialled %q (%v)", address, err)
+	}
+	host, ok := n.next(addr)
+	switch {
+	case !ok:
+		n.t.Errorf("an unexpected connection to %s", address)
+		return nil, errors.New("no such host in the script")
+	case host.lines[0] == "REFUSED":
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	case host.lines[0] == "SILENT":
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	near, far := net.Pipe()
+	n.running.Go(func() {
+		p := &peer{t: n.t, name: host.name, conn: far, in: bufio.NewReader(far), tls: n.tls}
+		defer func() { p.conn.Close() }()
+		for _, line := range host.lines {
+			if !p.play(line) {
+				return
+			}
+		}
+	})
+	return near, nil
+}
+
+// peer plays the server's part of a script.
+type peer struct {
+	t    *testing.T
+	name string
+	conn net.Conn
+	in   *bufio.Reader
+	tls  *tls.Config
+}
+
+func (p *peer) play(line string) bool {
+	word, rest, _ := strings.Cut(line, " ")
+	switch word {
+	case "S:":
+		if _, err := io.WriteString(p.conn, rest+"\r\n"); err != nil {
+			p.t.Errorf("%s: %q could not be sent: %v", p.name, rest, err)
+			return false
+		}
+	case "C:":
+		got, err := p.in.ReadString('\n')
+		if got = strings.TrimSuffix(got, "\r\n"); err != nil || !matches(rest, got) {
+			p.t.Errorf("%s: got %q (%v), want %q", p.name, got, err, rest)
+			return false
+		}
+	case "M:":
+		return p.content()
+	case "T:":
+		d, err := time.ParseDuration(rest)
+		if err != nil {
+			p.t.Error(err)
+		}
+		time.Sleep(d)
+	case "TLS":
+		server := tls.Server(p.conn, p.tls)
+		if err := server.Handshake(); err != nil {
+			p.t.Errorf("%s: handshake: %v", p.name, err)
+			return false
+		}
+		p.conn, p.in = server, bufio.NewReader(server)
+	case "GARBAGE":
+		p.conn.Read(make([]byte, 4096))
+		io.WriteString(p.conn, "this is no handshake\r\n")
+		return false
+	case "CLOSE":
+		return false
+	default:
+		p.t.Errorf("%s: unknown line %q", p.name, line)
+	}
+	return true
+}
+
+func (p *peer) content() bool {
+	var got strings.Builder
+	for {
+		line, err := p.in.ReadString('\n')
+		if err != nil {
+			p.t.Errorf("%s: content: %v after %q", p.name, err, got.String())
+			return false
+		}
+		if line == ".\r\n" {
+			break
+		}
+		got.WriteString(line)
+	}
+	if got.String() != stuffed {
+		p.t.Errorf("%s: content arrived as %q, want %q", p.name, got.String(), stuffed)
+	}
+	return true
+}
+
+// matches compares with a pattern that may end in "*".
+func matches(pattern, s string) bool {
+	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
+		return strings.HasPrefix(s, prefix)
+	}
+	return s == pattern
+}
+
+// compare reports where lines do not match patterns.
+func compare(t *testing.T, what string, patterns, got []string) {
+	t.Helper()
+	ok := len(patterns) == len(got)
+	for i := 0; ok && i < len(got); i++ {
+		ok = matches(patterns[i], got[i])
+	}
+	if !ok {
+		t.Errorf("%s:\n  %s\nwant:\n  %s", what, strings.Join(got, "\n  "), strings.Join(patterns, "\n  "))
+	}
+}
+
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no scripts", err)
+	}
+	certificate := selfSigned(t)
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			s := readScript(t, file)
+			synctest.Test(t, func(t *testing.T) { runScript(t, s, certificate) })
+		})
+	}
+}
+
+func runScript(t *testing.T, s script, certificate tls.Certificate) {
+	n := &network{t: t, tls: &tls.Config{Certificates: []tls.Certificate{certificate}}}
+	for _, section := range s.sections {
+		if strings.HasPrefix(section.name, "host ") {
+			n.hosts = append(n.hosts, section)
+		}
+	}
+	r := New(Options{
+		Hostname: "mail.a.test", Resolver: dnstest.InMemory(t, strings.Join(s.lines("dns"), "\n")+"\n"), Dial: n.dial,
+		Content: func(context.Context, *spool.Item) (Content, error) {
+			return contentReader{bytes.NewReader([]byte(content))}, nil
+		},
+		IsSelf: func(addr netip.Addr) bool {
+			for _, line := range s.lines("self") {
+				if line == addr.String() {
+					return true
+				}
+			}
+			return false
+		},
+	})
+	r.shuffle = func(int, func(i, j int)) {}
+	a := s.attempt(t)
+	began := time.Now()
+	outcomes, events := r.Deliver(t.Context(), a, nil)
+	took := time.Since(began)
+	n.running.Wait()
+
+	var got []string
+	for _, o := range outcomes {
+		got = append(got, a.Item.Recipients[o.Recipient].ForwardPath.String()+": "+o.Status.String())
+	}
+	compare(t, "outcomes", s.lines("outcomes"), got)
+	if s.has("events") {
+		got = nil
+		for _, ev := range events {
+			text := ev.Text
+			if text == "" && ev.Status != nil {
+				text = ev.Status.String()
+			}
+			got = append(got, string(ev.Kind)+" "+text)
+		}
+		compare(t, "events", s.lines("events"), got)
+	}
+	if want := s.lines("tls"); want != nil {
+		checkTLS(t, want[0], events)
+	}
+	if s.has("took") {
+		compare(t, "took", s.lines("took"), []string{took.String()})
+	}
+	for _, h := range n.hosts {
+		t.Errorf("%s was never connected to", h.name)
+	}
+}

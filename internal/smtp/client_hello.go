@@ -1,0 +1,161 @@
+package smtp
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"waybill/internal/dialogue"
+	"waybill/internal/mail"
+)
+
+// Hello says EHLO, or HELO to a server that does not know it (RFC 5321 §4.1.4), and learns the extensions.
+// After StartTLS it has to be said again.
+func (c *Client) Hello(ctx context.Context) error {
+	defer c.watch(ctx)()
+	c.extensions, c.dirty = nil, false
+	c.send("EHLO " + c.o.Hello)
+	status, lines, err := c.replyLines(ctx, c.o.Timeouts.Command)
+	if err != nil {
+		return err
+	}
+	if status.Success() {
+		c.extensions = parseExtensions(lines[1:])
+		return nil
+	}
+	if !status.Permanent() {
+		return require(status, 250)
+	}
+	status, err = c.command(ctx, c.o.Timeouts.Command, "HELO "+c.o.Hello)
+	if err != nil {
+		return err
+	}
+	return require(status, 250)
+}
+
+// parseExtensions reads the further lines of the reply to EHLO: keyword and parameters (RFC 5321 §4.1.1.1).
+// "AUTH=PLAIN" is what some old servers say for "AUTH PLAIN".
+func parseExtensions(lines []string) map[string]string {
+	extensions := make(map[string]string, len(lines))
+	for _, line := range lines {
+		keyword, params, _ := strings.Cut(line, " ")
+		keyword = strings.ToUpper(keyword)
+		if mechanism, ok := strings.CutPrefix(keyword, "AUTH="); ok {
+			keyword, params = "AUTH", mechanism+" "+params
+		}
+		if !isKeyword(keyword) {
+			continue
+		}
+		if old := extensions[keyword]; old != "" {
+			params = old + " " + params
+		}
+		extensions[keyword] = strings.TrimSpace(params)
+	}
+	return extensions
+}
+
+// ErrNotOffered is the cause of an error when the server lacks an extension that was asked for.
+var ErrNotOffered = errors.New("the server does not offer it")
+
+// StartTLS begins TLS (RFC 3207). A refusal leaves the connection usable; a handshake that fails does not.
+// Then Hello has to be said again: what the server offered before is forgotten.
+func (c *Client) StartTLS(ctx context.Context, config *tls.Config) error {
+	if _, offered := c.Extension("STARTTLS"); !offered {
+		return &mail.Error{Status: mail.NewStatus(451, "4.7.4", "the server does not offer STARTTLS"), Err: ErrNotOffered}
+	}
+	defer c.watch(ctx)()
+	status, err := c.command(ctx, c.o.Timeouts.Command, "STARTTLS")
+	if err != nil {
+		return err
+	}
+	if err := require(status, 220); err != nil {
+		return err
+	}
+	if config.ServerName == "" && !config.InsecureSkipVerify {
+		config = config.Clone()
+		config.ServerName = c.o.ServerName
+	}
+	t := tls.Client(c.line.Conn, config)
+	c.line.Upgrade(t) // what the server sent after its 220 in the clear is dropped
+	t.SetDeadline(time.Now().Add(c.o.Timeouts.Handshake))
+	if err := t.HandshakeContext(ctx); err != nil {
+		c.broken = brokenError("4.7.5", "the TLS handshake failed", err)
+		c.line.Transcript.Add(dialogue.Note, "(the TLS handshake failed)")
+		c.nc.Close()
+		return c.broken
+	}
+	t.SetDeadline(time.Time{})
+	state := t.ConnectionState()
+	c.tls, c.extensions = &state, nil
+	c.line.Transcript.Add(dialogue.Note, "("+tls.VersionName(state.Version)+", "+tls.CipherSuiteName(state.CipherSuite)+")")
+	return nil
+}
+
+// Auth logs in by PLAIN or, if only that is offered, by LOGIN. It is for the caller to have begun TLS.
+func (c *Client) Auth(ctx context.Context, username, password string) error {
+	params, _ := c.Extension("AUTH")
+	mechanisms := strings.Fields(strings.ToUpper(params))
+	defer c.watch(ctx)()
+	switch {
+	case slices.Contains(mechanisms, "PLAIN"):
+		return c.authPlain(ctx, "\x00"+username+"\x00"+password)
+	case slices.Contains(mechanisms, "LOGIN"):
+		return c.exchange(ctx, "AUTH LOGIN", username, password)
+	}
+	return &mail.Error{Status: mail.NewStatus(451, "4.7.0", "the server offers no AUTH that we know"), Err: ErrNotOffered}
+}
+
+// maxInitialResponse keeps AUTH with an initial response within 512 octets (RFC 4954 §4).
+const maxInitialResponse = 512 - len("AUTH PLAIN \r\n")
+
+func (c *Client) authPlain(ctx context.Context, response string) error {
+	initial := base64.StdEncoding.EncodeToString([]byte(response))
+	if len(initial) > maxInitialResponse {
+		return c.exchange(ctx, "AUTH PLAIN", response)
+	}
+	c.sendSecret("AUTH PLAIN "+initial, "AUTH PLAIN "+redacted)
+	status, err := c.reply(ctx, c.o.Timeouts.Command)
+	if err != nil {
+		return err
+	}
+	return require(status, 235)
+}
+
+// exchange sends the responses, one for each challenge.
+func (c *Client) exchange(ctx context.Context, command string, responses ...string) error {
+	status, err := c.command(ctx, c.o.Timeouts.Command, command)
+	for _, response := range responses {
+		if err != nil {
+			return err
+		}
+		if status.Code != 334 {
+			return require(status, 334)
+		}
+		c.sendSecret(base64.StdEncoding.EncodeToString([]byte(response)), redacted)
+		status, err = c.reply(ctx, c.o.Timeouts.Command)
+	}
+	if err != nil {
+		return err
+	}
+	if status.Code == 334 {
+		return c.cancelAuth(ctx)
+	}
+	return require(status, 235)
+}
+
+// cancelAuth ends an exchange that the server will not end (RFC 4954 §4).
+func (c *Client) cancelAuth(ctx context.Context) error {
+	status, err := c.command(ctx, c.o.Timeouts.Command, "*")
+	if err != nil {
+		return err
+	}
+	return &mail.Error{
+		Status: mail.NewStatus(451, "4.5.0", "the server asks for more than the mechanism has"),
+		Err:    fmt.Errorf("cancelled: %s", status),
+	}
+}

@@ -1,0 +1,284 @@
+package smtp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+
+	"waybill/internal/dialogue"
+	"waybill/internal/mail"
+)
+
+// Transaction is one message to send.
+type Transaction struct {
+	ReversePath mail.Address
+	Recipients  []mail.Address
+	Body        mail.BodyType // declared if the server offers 8BITMIME; else the content is sent as it is
+	Size        int64         // octets of Content; 0: not known
+	Content     io.WriterTo   // with CR LF line ends; asked for once, and only when somebody is to get it
+}
+
+// Results are the server's answers. When Send returns an error, what got no answer carries its status.
+type Results struct {
+	Mail       mail.Status
+	Recipients []mail.Status // one for each of the transaction's, in their order; if MAIL was refused, its status
+	Data       mail.Status   // the reply to the dot, or to DATA; zero if no recipient was accepted
+	// Unknown says that the connection was lost after the dot and before the reply to it: the server may have
+	// taken the message. Sending it again may deliver it twice (RFC 1047).
+	Unknown bool
+}
+
+// groupSize is how many RCPT are sent before their replies are read. So both directions fit into the socket
+// buffers and neither side waits for the other for ever (RFC 2920 §3.1).
+const groupSize = 50
+
+// Send sends one message. Refusals are no error; they stand in the results. An error means that the
+// connection is of no more use: it broke, the server ended it (421), or, with errors.Is(err, ErrBareLineEnd), the
+// content turned out to be none that may be sent.
+func (c *Client) Send(ctx context.Context, t Transaction) (Results, error) {
+	s := &sending{Transaction: t, results: Results{Recipients: make([]mail.Status, len(t.Recipients))}}
+	if len(t.Recipients) == 0 {
+		return s.results, &mail.Error{Status: noRecipients, Err: errors.New("a transaction needs a recipient")}
+	}
+	_, s.pipelining = c.Extension("PIPELINING")
+	defer c.watch(ctx)()
+	var err error
+	if status, tooLarge := c.tooLarge(t.Size); tooLarge {
+		s.results.Mail = status
+	} else {
+		err = c.transact(ctx, s)
+	}
+	if err == nil {
+		err = c.broken
+	}
+	s.results.fillIn(err)
+	return s.results, err
+}
+
+// sending is a transaction under way.
+type sending struct {
+	Transaction
+	results    Results
+	pipelining bool
+	dataSent   bool // DATA went out with the last group of RCPT
+}
+
+// fillIn gives an answer to everything that got none.
+func (r *Results) fillIn(err error) {
+	status := mail.StatusOf(err)
+	if r.Mail.Code == 0 {
+		r.Mail = status
+	}
+	for i := range r.Recipients {
+		if !r.Mail.Success() {
+			r.Recipients[i] = r.Mail
+		} else if r.Recipients[i].Code == 0 {
+			r.Recipients[i] = status
+		}
+	}
+	if err != nil && r.Data.Code == 0 {
+		r.Data = status
+	}
+}
+
+// anyAccepted says whether somebody is to get the message.
+func (r *Results) anyAccepted() bool {
+	return r.Mail.Success() && slices.ContainsFunc(r.Recipients, mail.Status.Success)
+}
+
+// tooLarge spares a message the way if the server has said that it will not take that many octets (RFC 1870 §6.1).
+func (c *Client) tooLarge(size int64) (mail.Status, bool) {
+	params, _ := c.Extension("SIZE")
+	limit, err := strconv.ParseInt(params, 10, 64)
+	if err != nil || limit <= 0 || size <= limit {
+		return mail.Status{}, false
+	}
+	return messageTooLarge.WithText("The message has %d octets, the server takes %d at most", size, limit), true
+}
+
+// transact sends MAIL, RCPT and DATA, and the content if anybody is to get it.
+func (c *Client) transact(ctx context.Context, s *sending) error {
+	if err := c.begin(ctx, s); err != nil {
+		return err
+	}
+	if err := c.recipients(ctx, s); err != nil {
+		return err
+	}
+	wanted := s.results.anyAccepted()
+	switch {
+	case s.dataSent:
+	case wanted:
+		c.send("DATA")
+	default:
+		return nil
+	}
+	return c.data(ctx, s, wanted)
+}
+
+// begin sends MAIL, after RSET if the last transaction may still be open. When pipelining it reads no reply yet.
+func (c *Client) begin(ctx context.Context, s *sending) error {
+	if c.dirty {
+		status, err := c.command(ctx, c.o.Timeouts.Command, "RSET")
+		if err == nil {
+			err = require(status, 250)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	c.dirty = true
+	c.send(c.mailCommand(s.Transaction))
+	if s.pipelining {
+		return nil
+	}
+	return c.mailReply(ctx, s)
+}
+
+func (c *Client) mailCommand(t Transaction) string {
+	line := "MAIL FROM:" + t.ReversePath.Path()
+	if _, offered := c.Extension("SIZE"); offered && t.Size > 0 {
+		line += " SIZE=" + strconv.FormatInt(t.Size, 10)
+	}
+	if _, offered := c.Extension("8BITMIME"); offered && t.Body == mail.Body8BitMIME {
+		line += " BODY=8BITMIME"
+	}
+	return line
+}
+
+func (c *Client) mailReply(ctx context.Context, s *sending) error {
+	status, err := c.reply(ctx, c.o.Timeouts.Mail)
+	s.results.Mail = answer(status)
+	return err
+}
+
+// recipients sends RCPT for all, in groups when pipelining, the last one with DATA. It stops when MAIL was refused.
+func (c *Client) recipients(ctx context.Context, s *sending) error {
+	size := 1
+	if s.pipelining {
+		size = groupSize
+	}
+	for from := 0; from < len(s.Recipients); from += size {
+		if !s.pipelining && !s.results.Mail.Success() || from > 0 && !s.results.Mail.Success() {
+			return nil
+		}
+		if err := c.group(ctx, s, from, min(from+size, len(s.Recipients))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// group sends RCPT for the recipients [from, to) and reads the replies.
+func (c *Client) group(ctx context.Context, s *sending, from, to int) error {
+	for _, forward := range s.Recipients[from:to] {
+		c.send("RCPT TO:" + forward.Path())
+	}
+	if s.pipelining && to == len(s.Recipients) {
+		c.send("DATA")
+		s.dataSent = true
+	}
+	if s.pipelining && from == 0 {
+		if err := c.mailReply(ctx, s); err != nil {
+			return err
+		}
+	}
+	for i := from; i < to; i++ {
+		status, err := c.reply(ctx, c.o.Timeouts.Rcpt)
+		if err != nil {
+			return err
+		}
+		s.results.Recipients[i] = answer(status)
+	}
+	return nil
+}
+
+// answer makes a temporary failure of a reply that makes no sense where it stands; none stays none.
+func answer(status mail.Status) mail.Status {
+	if status.Code/100 != 3 {
+		return status
+	}
+	return mail.NewStatus(451, "4.5.0", "the server gave an unexpected reply: "+status.String())
+}
+
+// data reads the reply to DATA and sends the content if it is wanted.
+func (c *Client) data(ctx context.Context, s *sending, wanted bool) error {
+	status, err := c.reply(ctx, c.o.Timeouts.Data)
+	switch {
+	case err != nil:
+		return err
+	case status.Code == 354 && wanted:
+		return c.content(ctx, s)
+	case status.Code == 354 && s.results.Mail.Success():
+		return c.lonelyDot(ctx)
+	case status.Code == 354: // although MAIL was refused: this server is confused, and a dot could deliver something
+		c.breakDown(fmt.Errorf("%w: 354 although MAIL was refused", errMalformedReply))
+		return c.broken
+	case wanted && status.Success(): // no go-ahead, and no refusal either
+		c.breakDown(fmt.Errorf("%w: %s to DATA", errMalformedReply, status))
+		return c.broken
+	case wanted:
+		s.results.Data = answer(status)
+	}
+	return nil
+}
+
+// lonelyDot ends a DATA that was sent ahead although all recipients came to be refused (RFC 2920 §3.1).
+func (c *Client) lonelyDot(ctx context.Context) error {
+	_, err := c.command(ctx, c.o.Timeouts.DataEnd, ".")
+	return err
+}
+
+// content sends the content and the dot.
+func (c *Client) content(ctx context.Context, s *sending) error {
+	w := &dotWriter{line: c.line, lineStart: true}
+	_, err := s.Content.WriteTo(w)
+	if err == nil {
+		err = w.finish()
+	}
+	if err == nil {
+		c.line.Transcript.Add(dialogue.Note, fmt.Sprintf("(message: %d octets)", w.size))
+		c.send(".")
+		if err = c.line.Flush(); err != nil { // then the dot is not out either
+			err = fmt.Errorf("%w: %w", errWrite, err)
+		}
+	}
+	if err != nil {
+		return c.contentFailed(ctx, s, err)
+	}
+	status, err := c.reply(ctx, c.o.Timeouts.DataEnd)
+	if err != nil {
+		s.results.Unknown = true
+		return err
+	}
+	s.results.Data = answer(status)
+	c.dirty = false
+	return nil
+}
+
+// contentFailed ends a connection in the middle of the content: only that keeps the server from taking half a
+// message for a whole one. If it was the server that gave up, its last words are the result.
+func (c *Client) contentFailed(ctx context.Context, s *sending, err error) error {
+	if !errors.Is(err, errWrite) {
+		c.breakDown(err)
+		if errors.Is(err, ErrBareLineEnd) {
+			c.broken = err
+		} else {
+			c.broken = brokenError("4.3.0", "the content could not be read", err)
+		}
+		return c.broken
+	}
+	status, replyErr := c.reply(ctx, c.o.Timeouts.Quit)
+	if replyErr != nil {
+		return replyErr
+	}
+	if c.broken == nil {
+		c.breakDown(err)
+	}
+	if s.results.Data = answer(status); status.Success() { // to half a message
+		s.results.Data = mail.StatusOf(c.broken)
+	}
+	return c.broken
+}

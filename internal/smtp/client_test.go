@@ -1,0 +1,210 @@
+package smtp
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"waybill/internal/mail"
+)
+
+// TestClientTranscripts plays testdata/client/*.txt: a scripted server against the client, in virtual time.
+//
+//	do: greet | hello | auth | quit | cancel 5s | send FROM TO[,TO…] "content"
+//	        what the client is to do, one after the other ("cancel": its context ends after that time);
+//	        a comma list with "×N" stands for N recipients
+//	S: text what the server says, with CR LF; R: "text" as it is
+//	C: text what the client must say; "*" at the end stands for anything
+//	T: 5m   time passes
+//	X:      the server closes the connection
+//	E:      the client has closed the connection, without a further word
+//	-> text what came of the calls, one line for each answer
+func TestClientTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/client/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no transcripts", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Test(t, func(t *testing.T) { playServer(t, file, strings.Split(strings.TrimSpace(string(text)), "\n")) })
+		})
+	}
+}
+
+func playServer(t *testing.T, file string, lines []string) {
+	near, far := memPipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	p := &scripted{t: t, conn: far, in: bufio.NewReader(far)}
+	var calls, want []string
+	for i, line := range lines {
+		p.at = fmt.Sprintf("%s:%d", file, i+1)
+		switch key, value, _ := strings.Cut(line, " "); key {
+		case "", "#":
+		case "do:":
+			if d, ok := strings.CutPrefix(value, "cancel "); ok {
+				after, _ := time.ParseDuration(d)
+				defer time.AfterFunc(after, cancel).Stop()
+				continue
+			}
+			calls = append(calls, value)
+		case "->":
+			want = append(want, value)
+		default:
+			if p.done == nil {
+				p.begin(ctx, near, calls)
+			}
+			p.step(key, value)
+		}
+	}
+	p.finish(want)
+}
+
+type scripted struct {
+	t    *testing.T
+	at   string
+	conn *memConn
+	in   *bufio.Reader
+	done chan []string
+}
+
+func (p *scripted) begin(ctx context.Context, conn *memConn, calls []string) {
+	p.done = make(chan []string, 1)
+	go func() {
+		c := NewClient(conn, ClientOptions{Hello: "me.test"})
+		defer c.Close()
+		var results []string
+		for _, call := range calls {
+			results = append(results, perform(ctx, c, call)...)
+		}
+		p.done <- results
+	}()
+}
+
+func (p *scripted) step(key, value string) {
+	switch key {
+	case "S:":
+		io.WriteString(p.conn, value+"\r\n")
+	case "R:":
+		quoted, _ := strconv.QuotedPrefix(value)
+		text, err := strconv.Unquote(quoted)
+		n := 1
+		if rest := strings.TrimSpace(value[len(quoted):]); rest != "" && err == nil {
+			n, err = strconv.Atoi(rest)
+		}
+		if err != nil {
+			p.t.Fatalf("%s: %v", p.at, err)
+		}
+		io.WriteString(p.conn, strings.Repeat(text, n))
+	case "C:":
+		got, err := p.in.ReadString('\n')
+		prefix, variable := strings.CutSuffix(value, "*")
+		if err != nil || got != value+"\r\n" && !(variable && strings.HasPrefix(got, prefix)) {
+			p.t.Fatalf("%s: want %q, got %q, %v", p.at, value, got, err)
+		}
+	case "T:":
+		d, err := time.ParseDuration(value)
+		if err != nil {
+			p.t.Fatalf("%s: %v", p.at, err)
+		}
+		time.Sleep(d)
+	case "X:":
+		p.conn.Close()
+	case "E:":
+		if rest, err := io.ReadAll(p.in); err != nil || len(rest) > 0 {
+			p.t.Fatalf("%s: want the connection closed, got %q, %v", p.at, rest, err)
+		}
+	default:
+		p.t.Fatalf("%s: unknown line", p.at)
+	}
+}
+
+func (p *scripted) finish(want []string) {
+	got := <-p.done
+	for i := range max(len(got), len(want)) {
+		g, w := "(nothing)", "(nothing)"
+		if i < len(got) {
+			g = got[i]
+		}
+		if i < len(want) {
+			w = want[i]
+		}
+		prefix, variable := strings.CutSuffix(w, "*")
+		if g != w && !(variable && strings.HasPrefix(g, prefix)) {
+			p.t.Errorf("%s: result %d is %q, want %q", p.at, i+1, g, w)
+		}
+	}
+}
+
+// perform makes one call and returns what came of it, in lines.
+func perform(ctx context.Context, c *Client, call string) []string {
+	name, args, _ := strings.Cut(call, " ")
+	var err error
+	switch name {
+	case "greet":
+		err = c.Greet(ctx)
+	case "hello":
+		err = c.Hello(ctx)
+	case "auth":
+		err = c.Auth(ctx, "me", "secret")
+	case "quit":
+		err = c.Quit(ctx)
+	case "send":
+		return send(ctx, c, args)
+	default:
+		err = errors.New("unknown call")
+	}
+	return []string{name + " " + outcome(err)}
+}
+
+func outcome(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return "error " + mail.StatusOf(err).String()
+}
+
+func send(ctx context.Context, c *Client, args string) []string {
+	words := strings.SplitN(args, " ", 3)
+	content, err := strconv.Unquote(words[2])
+	if err != nil {
+		return []string{err.Error()}
+	}
+	t := Transaction{Size: int64(len(content)), Content: strings.NewReader(content), Body: mail.Body8BitMIME}
+	t.ReversePath, _ = mail.ParseAddress(words[0])
+	for to := range strings.SplitSeq(words[1], ",") {
+		to, count, _ := strings.Cut(to, "×")
+		n, _ := strconv.Atoi(count)
+		for range max(n, 1) {
+			forward, _ := mail.ParseAddress(to)
+			t.Recipients = append(t.Recipients, forward)
+		}
+	}
+	r, err := c.Send(ctx, t)
+	lines := []string{"mail " + r.Mail.String()}
+	for _, s := range r.Recipients {
+		if line := "rcpt " + s.String(); len(t.Recipients) < 10 || line != lines[len(lines)-1] {
+			lines = append(lines, line)
+		}
+	}
+	if r.Data.Code != 0 {
+		lines = append(lines, "data "+r.Data.String())
+	}
+	if r.Unknown {
+		lines = append(lines, "unknown")
+	}
+	return append(lines, "send "+outcome(err))
+}

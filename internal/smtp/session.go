@@ -1,0 +1,259 @@
+package smtp
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"waybill/internal/dialogue"
+	"waybill/internal/mail"
+)
+
+// session is the protocol state of one connection. It outlives its transactions.
+type session struct {
+	server *Server
+	limits Limits
+	conn   *Conn
+	line   *dialogue.Conn
+	policy Session
+
+	state         state
+	authenticated bool
+	authTried     bool // lines that follow may hold a secret in the wrong place
+	tx            transaction
+
+	errors, refusals, junk int
+	lineLimit              int   // longest line that is read as one
+	hangUp                 bool  // the connection ends after the next reply
+	upgrade                bool  // TLS begins after the next reply
+	lost                   error // the connection broke inside a command; there is nobody to reply to
+	scratch                []byte
+}
+
+// transaction is what the engine keeps of a mail transaction; policy keeps the rest.
+type transaction struct {
+	accepted int // recipients
+	refused  int
+}
+
+// Why a session ended, for Session.Close.
+var (
+	errPeerClosed = errors.New("the peer closed the connection without QUIT")
+	errTimeout    = errors.New("the peer was silent for too long")
+	errPanic      = errors.New("panic")
+)
+
+// serveConn runs the session of a connection from greeting to end.
+func (s *Server) serveConn(ctx context.Context, w *wire, limits Limits) {
+	conn := newConn(w, limits)
+	defer func() {
+		if r := recover(); r != nil {
+			s.panics.Add(1)
+			s.logger().Error("panic in an SMTP session", "session", conn.id, "peer", w.RemoteAddr().String(),
+				"panic", r, slog.String("stack", stack()))
+			conn.line.Write(appendReply(nil, unavailable))
+			conn.line.Flush()
+		}
+	}()
+	if s.ImplicitTLS {
+		if err := conn.handshake(s.TLS, limits.HandshakeTimeout); err != nil {
+			s.logger().Debug("TLS handshake", "session", conn.id, "peer", w.RemoteAddr().String(), "error", err)
+			return
+		}
+	}
+	ses := &session{server: s, limits: limits, conn: conn, line: conn.line, state: fresh, lineLimit: limits.CommandLine}
+	policy, err := s.NewSession(ctx, conn)
+	if err != nil {
+		ses.refuseConnection(err)
+		return
+	}
+	ses.policy = policy
+	ended := errPanic
+	defer func() { policy.Close(ended) }()
+	ses.reply(mail.Status{Code: 220, Text: s.Hostname + " ESMTP"})
+	ended = ses.run(ctx)
+}
+
+// refuseConnection answers a connection that gets no session (RFC 5321 §3.1).
+func (s *session) refuseConnection(err error) {
+	status := unavailable
+	if e, ok := errors.AsType[*mail.Error](err); ok && (e.Status.Code == 421 || e.Status.Code == 554) {
+		status = e.Status
+	} else {
+		s.server.logger().Error("cannot open an SMTP session", "session", s.conn.id, "error", err)
+	}
+	s.reply(status)
+	s.line.Flush()
+}
+
+// run is the loop: line in, row of the table, reply out. It is the only place that replies to commands.
+// It returns nil after QUIT.
+func (s *session) run(ctx context.Context) error {
+	for {
+		line, err := s.readLine()
+		var status mail.Status
+		var row command
+		if err == nil {
+			status, row = s.dispatch(ctx, line)
+			status = s.count(status)
+		} else if status = s.lineStatus(err); status.Code == 0 {
+			return peerError(err)
+		}
+		if s.lost != nil {
+			return peerError(s.lost)
+		}
+		s.reply(status)
+		if status.Code == 221 || status.Code == 421 || s.hangUp {
+			return s.end(status)
+		}
+		// RFC 2920 §3.2: replies to a pipelined group leave together, when the group ends or no further line is here.
+		if row.last {
+			if err := s.line.Flush(); err != nil {
+				return err
+			}
+		}
+		if s.upgrade {
+			if err := s.beginTLS(); err != nil {
+				return fmt.Errorf("TLS handshake: %w", err)
+			}
+		}
+	}
+}
+
+// readLine flushes if the peer waits for us, and returns the next command line.
+func (s *session) readLine() ([]byte, error) {
+	s.line.Narrow()
+	if !s.line.LineBuffered() {
+		if err := s.line.Flush(); err != nil {
+			return nil, err
+		}
+	}
+	if !s.conn.wire.setIdle(s.state&(fresh|ready) != 0) {
+		return nil, errShutdown
+	}
+	line, err := s.line.ReadLine(s.lineLimit, time.Now().Add(s.limits.CommandTimeout))
+	if dialogue.IsTimeout(err) && s.conn.wire.stopped() {
+		err = errShutdown
+	}
+	s.conn.wire.setIdle(false)
+	return line, err
+}
+
+var errShutdown = errors.New("the server shut down")
+
+// lineStatus is the reply to a line that could not be read; none if the connection is gone.
+func (s *session) lineStatus(err error) mail.Status {
+	switch {
+	case errors.Is(err, errShutdown):
+		return shuttingDown
+	case dialogue.IsTimeout(err):
+		return timedOut
+	case errors.Is(err, dialogue.ErrLineTooLong):
+		s.line.Transcript.Add(dialogue.Client, "(a line that is too long)")
+		return s.count(lineTooLong)
+	case errors.Is(err, dialogue.ErrBareLF):
+		s.line.Transcript.Add(dialogue.Client, "(a line that ends in LF)")
+		return s.count(bareLF)
+	case errors.Is(err, dialogue.ErrBareCR):
+		s.line.Transcript.Add(dialogue.Client, "(a line with CR in it)")
+		return s.count(bareCR)
+	case errors.Is(err, dialogue.ErrNUL):
+		s.line.Transcript.Add(dialogue.Client, "(a line with NUL in it)")
+		return s.count(nulInLine)
+	}
+	return mail.Status{}
+}
+
+func peerError(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errPeerClosed
+	}
+	return err
+}
+
+// count keeps the books on what the peer does wrong and turns the last reply into 421.
+func (s *session) count(status mail.Status) mail.Status {
+	switch code := status.Code; {
+	case code >= 500 && code <= 504, code == 535, code == 555:
+		if s.errors++; s.errors >= s.limits.Errors {
+			return tooManyErrors
+		}
+	case code >= 500:
+		if s.refusals++; s.refusals >= s.limits.Refusals {
+			return tooManyRefusals
+		}
+	}
+	return status
+}
+
+// reply buffers a reply and writes it down.
+func (s *session) reply(status mail.Status) {
+	if status.Code < 200 || status.Code > 599 {
+		s.server.logger().Error("a session returned a status that is no SMTP reply", "session", s.conn.id, "status", status.String())
+		status = mail.StatusOf(errors.New("no status"))
+	}
+	s.scratch = appendReply(s.scratch[:0], status)
+	s.line.Write(s.scratch)
+	for line := range strings.SplitSeq(strings.TrimSuffix(string(s.scratch), "\r\n"), "\r\n") {
+		s.line.Transcript.Add(dialogue.Server, line)
+	}
+}
+
+// end sends the last reply and returns why the session ended.
+func (s *session) end(status mail.Status) error {
+	if err := s.line.Flush(); err != nil {
+		return err
+	}
+	switch {
+	case status.Code == 221:
+		return nil
+	case status == timedOut:
+		return errTimeout
+	case status == shuttingDown:
+		return errShutdown
+	}
+	s.linger()
+	return errors.New(status.String())
+}
+
+// note writes a command down, without secrets.
+func (s *session) note(verb, argument string, line []byte, known bool) {
+	text := string(line)
+	switch {
+	case verb == "AUTH":
+		text, s.authTried = redactAuth(argument), true
+	case !known && s.authTried:
+		text = "(a line that is no command)"
+	}
+	s.line.Transcript.Add(dialogue.Client, text)
+}
+
+// reset drops the transaction: one value.
+func (s *session) reset() {
+	s.tx = transaction{}
+	if s.state != fresh {
+		s.state = ready
+	}
+	s.policy.Reset()
+}
+
+// handshake begins TLS on the connection. What was received before it is thrown away.
+func (c *Conn) handshake(config *tls.Config, timeout time.Duration) error {
+	t := tls.Server(c.wire, config)
+	c.line.Upgrade(t)
+	deadline := time.Now().Add(timeout)
+	c.wire.SetWriteDeadline(deadline)
+	c.wire.SetReadDeadline(deadline)
+	if err := t.Handshake(); err != nil {
+		return err
+	}
+	state := t.ConnectionState()
+	c.tls = &state
+	c.line.Transcript.Add(dialogue.Note, "("+tls.VersionName(state.Version)+", "+tls.CipherSuiteName(state.CipherSuite)+")")
+	return nil
+}

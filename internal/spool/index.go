@@ -1,0 +1,162 @@
+package spool
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"waybill/internal/mail"
+	"waybill/internal/store"
+	"waybill/internal/store/keys"
+	"waybill/internal/store/record"
+)
+
+// DueEntry is a place in the due index: when an item is to be attempted.
+type DueEntry struct {
+	ID  mail.ID
+	Due time.Time
+}
+
+// Due returns the items that are due until that time, earliest first, at most limit (0: all). The zero DueEntry for
+// after begins at the first; the last entry returned goes on behind it. What it returns may not be durable yet.
+func (s *Spool) Due(ctx context.Context, until time.Time, after DueEntry, limit int) ([]DueEntry, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	entries, err := s.scanDue(keys.DueFrom(until.Add(time.Microsecond)), after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the due index: %w", err)
+	}
+	return entries, nil
+}
+
+// NextDue returns when the first item is due, be it past or to come; ok is false if there is none.
+func (s *Spool) NextDue(ctx context.Context) (due time.Time, ok bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return time.Time{}, false, err
+	}
+	entries, err := s.scanDue(store.After(keys.DueAll()), DueEntry{}, 1)
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("read the due index: %w", err)
+	}
+	if len(entries) == 0 {
+		return time.Time{}, false, nil
+	}
+	return entries[0].Due, true, nil
+}
+
+// scanDue returns the entries before end, from the low-water mark or from behind after.
+func (s *Spool) scanDue(end []byte, after DueEntry, limit int) ([]DueEntry, error) {
+	r := store.Range{End: end, Limit: limit}
+	fromStart := after == DueEntry{}
+	var epoch int
+	if fromStart {
+		r.Start, epoch = s.index.start(time.Now())
+	} else {
+		r.Start = append(keys.Due(after.Due, after.ID), 0)
+	}
+	snap, err := s.st.Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	defer snap.Close()
+	var entries []DueEntry
+	for e, err := range snap.Scan(r) {
+		if err != nil {
+			return nil, err
+		}
+		due, id, ok := keys.ParseDue(e.Key)
+		if !ok {
+			return nil, fmt.Errorf("key %q: %w", e.Key, record.ErrCorrupt)
+		}
+		entries = append(entries, DueEntry{ID: id, Due: due})
+	}
+	if fromStart && len(entries) > 0 {
+		s.index.raise(entries[0].Due, epoch)
+	}
+	return entries, nil
+}
+
+// index keeps the low-water mark of the due index: a time before which no entry is. Entries come and go at the low
+// end all the time, and each that went leaves a tombstone that a scan from the prefix would have to pass.
+//
+// What keeps the mark from passing an entry that is about to be committed: every time that goes into a batch is
+// announced first, and the mark stays below all that were announced in the last two spans. Should a commit take
+// longer than that, or the store lose deletions in a failure, the mark is forgotten: at every reopening of the
+// store, and now and then in any case.
+type index struct {
+	reopened <-chan struct{}
+
+	mu        sync.Mutex
+	low       time.Time    // zero: not known
+	announced [2]time.Time // the earliest time announced in the present span and in the one before; zero: none
+	turned    time.Time    // when the present span began
+	forgot    time.Time    // when the mark was last forgotten
+	epoch     int          // how often
+}
+
+const (
+	announceSpan = 5 * time.Second
+	forgetAfter  = 10 * time.Minute
+)
+
+// watch hears of reopenings: nobody writes a key with this prefix, and then everybody is told.
+func (x *index) watch(st store.Store) { x.reopened, _ = st.Watch(keys.Nobody()) }
+
+// announce is called before an entry is put into a batch.
+func (x *index) announce(due time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.announced[0] = earliest(x.announced[0], due)
+	if due.Before(x.low) {
+		x.low = due
+	}
+}
+
+// start returns the key at which a scan begins, and the epoch in which it does.
+func (x *index) start(now time.Time) (key []byte, epoch int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	select {
+	case <-x.reopened:
+		x.forgot = time.Time{}
+	default:
+	}
+	if since := now.Sub(x.forgot); since < 0 || since > forgetAfter {
+		x.low, x.forgot = time.Time{}, now
+		x.epoch++
+	}
+	if since := now.Sub(x.turned); since < 0 || since > announceSpan {
+		x.announced = [2]time.Time{{}, x.announced[0]}
+		x.turned = now
+	}
+	if x.low.IsZero() {
+		return keys.DueAll(), x.epoch
+	}
+	return keys.DueFrom(x.low), x.epoch
+}
+
+// raise sets the mark after a scan that began at start found its first entry at that time; not if the mark was
+// forgotten meanwhile, for the scan may have seen what is lost.
+func (x *index) raise(first time.Time, epoch int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if epoch != x.epoch {
+		return
+	}
+	for _, t := range x.announced {
+		if !t.IsZero() {
+			first = earliest(first, t)
+		}
+	}
+	x.low = first
+}
+
+// earliest returns the earlier of a, which may be zero for none, and b.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}

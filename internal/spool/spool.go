@@ -1,0 +1,202 @@
+// Package spool keeps the messages in custody: those that we have answered for with a 250 and have not yet handed
+// on. A message is in custody exactly as long as its record is there.
+//
+// # Legal states
+//
+// The keys of a message, as package keys names them, in each state. Every change from one state to another is one
+// batch; so there are no others, whatever step the machine stops at.
+//
+//	state              spool/<id>  due/<due>/<id>     ref/<body>/spool/<id>  body/<body>     draft/…/<body>
+//	1 draft, small     -           -                  -                      -               -
+//	2 draft, large     -           -                  -                      chunks 1 to n   yes
+//	3 in custody       yes         yes, one           yes                    all chunks      -
+//	4 settled in part  yes         yes, one, moved    yes                    all chunks      -
+//	5 ended, held      -           -                  -                      all chunks      -
+//	6 ended, not held  -           -                  -                      all, swept      -
+//
+// 1 and 2 are a message that is still coming in; nobody answers for it. In 2 each further chunk is a batch that waits
+// for no sync.
+//
+// 1 or 2 to 3 is Enter, the single instant at which custody begins: the 250 is sent after this batch is durable.
+// It makes everything durable that was applied before, so all chunks too, and it checks that they are there.
+//
+// 3 to 4, and 4 to 4, is Settle with recipients still pending: the record has their outcomes, and the due entry
+// stands at the time of the next attempt. Of an item there is always exactly one due entry, at the time in its record.
+//
+// 3 or 4 to 5 or 6 is Settle with none pending. In 5 mailboxes hold the body; those that got it now are in the same
+// batch. In 6 nobody does, and the batch leaves a mark for bodies.Sweep.
+//
+// Settle checks the record's version, so of two who settle the same state one is refused; and a batch that settles is
+// applied after the one that entered, so the end of custody never becomes durable without what it rests on: the
+// mailbox entry that stands in the same batch.
+//
+// After a stop each message is in one of these states. Recovery does nothing to 3 and 4 but walk the due index; 2 is
+// deleted by the first bodies.Sweep, 6 by any; 5 is the mailboxes' business. A batch that waits for no sync may be
+// lost, and its message is back in the state before: it is attempted again.
+package spool
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"waybill/internal/mail"
+	"waybill/internal/store"
+	"waybill/internal/store/bodies"
+	"waybill/internal/store/keys"
+)
+
+// State is what has become of a recipient.
+type State string
+
+const (
+	Pending   State = "pending"   // to be attempted, again or for the first time
+	Delivered State = "delivered" // somebody else has taken custody, or a mailbox has the message
+	Failed    State = "failed"    // given up
+)
+
+// Recipient is one forward-path of a message with what has become of it.
+type Recipient struct {
+	ForwardPath mail.Address
+	Original    mail.Address // as given in RCPT, if an alias led to ForwardPath; else null
+	State       State
+	Status      mail.Status // of the last attempt; zero before the first
+}
+
+// Item is a message in custody. Times are kept to the microsecond.
+type Item struct {
+	ID          mail.ID
+	Body        bodies.Body
+	ReversePath mail.Address
+	BodyType    mail.BodyType
+	Accepted    time.Time // when custody began
+	Expires     time.Time // when it is given up
+	Due         time.Time // when it is to be attempted
+	Attempts    int       // rounds of attempts so far
+	Recipients  []Recipient
+
+	Version store.Version // of its record, not part of it; after a commit the caller sets it to Result.Version
+}
+
+// Holder is how the item holds its body.
+func (i *Item) Holder() bodies.Holder { return bodies.Holder(keys.SpoolHolder(i.ID)) }
+
+// Attempt is one try to deliver an item to the recipients of one next hop.
+type Attempt struct {
+	Item       *Item
+	Number     int // 1 for the first round
+	NextHop    string
+	Recipients []int // indexes into Item.Recipients
+}
+
+// Outcome is what an attempt came to for one recipient: 2xx delivered, 5xx failed, anything else still pending.
+type Outcome struct {
+	Recipient int // index into Item.Recipients
+	Status    mail.Status
+	RemoteMTA string // host whose words Status are; "" for our own. Not kept
+}
+
+// Spool is the messages in custody of a store. It is safe for concurrent use.
+type Spool struct {
+	st     store.Store
+	bodies *bodies.Bodies
+	index  index
+}
+
+// New returns the spool in st, whose bodies are b.
+func New(st store.Store, b *bodies.Bodies) *Spool {
+	s := &Spool{st: st, bodies: b}
+	s.index.watch(st)
+	return s
+}
+
+// NewDraft returns a draft for a message that comes in.
+func (s *Spool) NewDraft() *bodies.Draft { return s.bodies.NewDraft() }
+
+// Enter adds to the batch the beginning of custody: the body, with prefix before it, and the item's record and due
+// entry. It sets item.Body. The commit fails with store.ErrConflict if the item's ID is taken; then Enter is called
+// again with another ID and a fresh batch.
+func (s *Spool) Enter(b *store.Batch, d *bodies.Draft, prefix []byte, item *Item) error {
+	body, err := d.Finish(b, prefix, item.Holder())
+	if err != nil {
+		return fmt.Errorf("enter %s: %w", item.ID, err)
+	}
+	item.Body = body
+	item.Due = item.Due.Truncate(time.Microsecond)
+	b.Create(keys.Spool(item.ID), item.encode())
+	b.Put(keys.Due(item.Due, item.ID), nil)
+	s.index.announce(item.Due)
+	return nil
+}
+
+// Settle changes item by the outcomes and adds to the batch what follows from it: the record and the due entry at
+// due, or, when no recipient is pending, the end of custody. The commit fails with store.ErrConflict if the record
+// is not of item.Version any more. What holds the body from then on must have been added to the batch before.
+func (s *Spool) Settle(b *store.Batch, item *Item, outcomes []Outcome, due time.Time) {
+	for _, o := range outcomes {
+		r := &item.Recipients[o.Recipient]
+		r.Status = o.Status
+		switch {
+		case o.Status.Success():
+			r.State = Delivered
+		case o.Status.Permanent():
+			r.State = Failed
+		}
+	}
+	record := keys.Spool(item.ID)
+	b.Check(record, item.Version)
+	if !item.pending() {
+		b.Delete(record)
+		b.Delete(keys.Due(item.Due, item.ID))
+		s.bodies.Release(b, item.Body, item.Holder())
+		return
+	}
+	due = due.Truncate(time.Microsecond)
+	if !due.Equal(item.Due) {
+		b.Delete(keys.Due(item.Due, item.ID))
+		b.Put(keys.Due(due, item.ID), nil)
+		s.index.announce(due)
+	}
+	item.Due = due
+	b.Put(record, item.encode())
+}
+
+func (i *Item) pending() bool {
+	for k := range i.Recipients {
+		if i.Recipients[k].State == Pending {
+			return true
+		}
+	}
+	return false
+}
+
+// Load returns an item in custody, or store.ErrNotFound. record.ErrCorrupt says that its record cannot be read.
+func (s *Spool) Load(ctx context.Context, id mail.ID) (*Item, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	snap, err := s.st.Snapshot()
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", id, err)
+	}
+	defer snap.Close()
+	value, version, err := snap.Get(keys.Spool(id))
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", id, err)
+	}
+	item, err := decode(value)
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", id, err)
+	}
+	item.ID, item.Version = id, version
+	return item, nil
+}
+
+// Open returns a reader of the item's content, our prefix included. The item must be in custody while it is read.
+func (s *Spool) Open(ctx context.Context, item *Item) (*bodies.Reader, error) {
+	r, err := s.bodies.Open(ctx, item.Body)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", item.ID, err)
+	}
+	return r, nil
+}

@@ -1,0 +1,205 @@
+package bodies
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"waybill/internal/store"
+	"waybill/internal/store/keys"
+	"waybill/internal/store/record"
+)
+
+// sweepBatch is how many marks are looked at in one snapshot and settled in one batch.
+const sweepBatch = 256
+
+// Sweep deletes the bodies that nobody holds any more, and the drafts that were never finished: at the first call
+// all that earlier processes left, later those older than maxAge that this process does not work on. It returns the
+// number of bodies and drafts deleted.
+func (s *Bodies) Sweep(ctx context.Context, maxAge time.Duration) (n int, err error) {
+	drafts, err := s.sweepDrafts(ctx, maxAge)
+	if err != nil {
+		return drafts, fmt.Errorf("sweep drafts: %w", err)
+	}
+	n = drafts
+	after := keys.Sweeps()
+	for after != nil {
+		var deleted int
+		deleted, after, err = s.sweepMarks(ctx, after)
+		n += deleted
+		if err != nil {
+			return n, fmt.Errorf("sweep bodies: %w", err)
+		}
+	}
+	return n, nil
+}
+
+// marked is a body with the marks that were found for it; they stand side by side.
+type marked struct {
+	id     ID
+	chunks uint64
+	marks  []store.Check
+}
+
+// sweepMarks settles the marks from start on, at most sweepBatch, and returns where to go on; nil at the end.
+func (s *Bodies) sweepMarks(ctx context.Context, start []byte) (n int, next []byte, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, nil, err
+	}
+	snap, err := s.st.Snapshot()
+	if err != nil {
+		return 0, nil, err
+	}
+	defer snap.Close()
+	found, next, err := readMarks(snap, start)
+	if err != nil {
+		return 0, nil, err
+	}
+	var all sweeping
+	singles := make([]sweeping, len(found))
+	for i, m := range found {
+		held, err := isHeld(snap, m.id)
+		if err != nil {
+			return 0, nil, err
+		}
+		all.settle(m, held)
+		singles[i].settle(m, held)
+	}
+	n, err = all.commit(ctx, s.st)
+	if !errors.Is(err, store.ErrConflict) {
+		return n, next, err
+	}
+	// One of them changed meanwhile: each by itself, and that one the next time.
+	for i := range singles {
+		deleted, err := singles[i].commit(ctx, s.st)
+		if err != nil && !errors.Is(err, store.ErrConflict) {
+			return n, nil, err
+		}
+		n += deleted
+	}
+	return n, next, nil
+}
+
+// sweeping is a batch that settles marks.
+type sweeping struct {
+	batch   store.Batch
+	deleted int // bodies
+}
+
+// settle adds the end of the marks and, unless it is held, of the body. The marks are checked: see the package
+// comment.
+func (w *sweeping) settle(m marked, held bool) {
+	b := &w.batch
+	b.Checks = append(b.Checks, m.marks...)
+	for _, mark := range m.marks {
+		b.Delete(mark.Key)
+	}
+	if held {
+		return
+	}
+	w.deleted++
+	if m.chunks == 1 {
+		b.Delete(keys.Chunk(m.id, 0))
+	} else {
+		b.DeleteRanges = append(b.DeleteRanges, store.Prefix(keys.Chunks(m.id)))
+	}
+}
+
+// commit returns the number of bodies deleted.
+func (w *sweeping) commit(ctx context.Context, st store.Store) (int, error) {
+	if len(w.batch.Checks) == 0 {
+		return 0, nil
+	}
+	w.batch.Lazy = true
+	if _, err := st.Commit(ctx, &w.batch); err != nil {
+		return 0, err
+	}
+	return w.deleted, nil
+}
+
+// readMarks returns marked bodies from start on, each with all its marks, until they have sweepBatch marks or more.
+func readMarks(snap store.Snapshot, start []byte) (found []marked, next []byte, err error) {
+	count := 0
+	for e, err := range snap.Scan(store.Range{Start: start, End: store.After(keys.Sweeps())}) {
+		if err != nil {
+			return nil, nil, err
+		}
+		id, ok := keys.ParseSweep(e.Key)
+		if !ok {
+			return nil, nil, fmt.Errorf("key %q: %w", e.Key, record.ErrCorrupt)
+		}
+		if len(found) == 0 || found[len(found)-1].id != id {
+			if count >= sweepBatch {
+				return found, append([]byte(nil), e.Key...), nil
+			}
+			found = append(found, marked{id: id})
+		}
+		chunks, size := binary.Uvarint(e.Value)
+		if size <= 0 {
+			return nil, nil, fmt.Errorf("value of key %q: %w", e.Key, record.ErrCorrupt)
+		}
+		m := &found[len(found)-1]
+		m.chunks = max(m.chunks, chunks)
+		m.marks = append(m.marks, store.Check{Key: append([]byte(nil), e.Key...), Version: e.Version})
+		count++
+	}
+	return found, nil, nil
+}
+
+func isHeld(snap store.Snapshot, id ID) (bool, error) {
+	r := store.Prefix(keys.Refs(id))
+	r.Limit = 1
+	for _, err := range snap.Scan(r) {
+		return true, err
+	}
+	return false, nil
+}
+
+// sweepDrafts deletes the drafts that nobody works on.
+func (s *Bodies) sweepDrafts(ctx context.Context, maxAge time.Duration) (n int, err error) {
+	snap, err := s.st.Snapshot()
+	if err != nil {
+		return 0, err
+	}
+	defer snap.Close()
+	s.mu.Lock()
+	first := !s.swept
+	s.mu.Unlock()
+	r := store.Prefix(keys.Drafts())
+	if !first {
+		r.End = keys.DraftsBefore(time.Now().Add(-maxAge))
+	}
+	for e, err := range snap.Scan(r) {
+		if err != nil {
+			return n, err
+		}
+		_, id, ok := keys.ParseDraft(e.Key)
+		if !ok {
+			return n, fmt.Errorf("key %q: %w", e.Key, record.ErrCorrupt)
+		}
+		if s.isLive(id) {
+			continue
+		}
+		b := store.Batch{Lazy: true}
+		deleteDraft(&b, store.Check{Key: append([]byte(nil), e.Key...), Version: e.Version}, id)
+		switch _, err := s.st.Commit(ctx, &b); {
+		case err == nil:
+			n++
+		case !errors.Is(err, store.ErrConflict):
+			return n, err
+		}
+	}
+	s.mu.Lock()
+	s.swept = true
+	s.mu.Unlock()
+	return n, nil
+}
+
+func (s *Bodies) isLive(id ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, live := s.live[id]
+	return live
+}

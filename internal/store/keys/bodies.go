@@ -1,0 +1,71 @@
+package keys
+
+import (
+	"encoding/binary"
+	"time"
+
+	"waybill/internal/mail"
+)
+
+// bodyID is the form of bodies.ID.
+type bodyID = [16]byte
+
+// Chunk is the key of a part of a body.
+func Chunk(id bodyID, n uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(start("body/", 20), id[:]...), n)
+}
+
+// Chunks begins the keys of all parts of a body.
+func Chunks(id bodyID) []byte { return append(start("body/", 16), id[:]...) }
+
+// Draft is the key of the mark of a draft that was begun at that time.
+func Draft(begun time.Time, id bodyID) []byte {
+	return append(binary.BigEndian.AppendUint64(start("draft/", 24), uint64(max(begun.UnixMilli(), 0))), id[:]...)
+}
+
+// Drafts begins the keys of all drafts' marks.
+func Drafts() []byte { return []byte("draft/") }
+
+// ParseDraft takes the key of a draft's mark apart; ok is false if it is none.
+func ParseDraft(key []byte) (begun time.Time, id bodyID, ok bool) {
+	const prefix = len("draft/")
+	if len(key) != prefix+24 {
+		return time.Time{}, id, false
+	}
+	copy(id[:], key[prefix+8:])
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(key[prefix:]))).UTC(), id, true
+}
+
+// Ref is the key by which a holder keeps a body alive.
+func Ref(id bodyID, holder string) []byte {
+	return append(append(start("ref/", 16+len(holder)), id[:]...), holder...)
+}
+
+// Refs begins the keys of all holders of a body.
+func Refs(id bodyID) []byte { return append(start("ref/", 16), id[:]...) }
+
+// Sweep is the key of the mark that a holder leaves when it lets a body go.
+func Sweep(id bodyID, holder string) []byte {
+	return append(append(start("sweep/", 16+len(holder)), id[:]...), holder...)
+}
+
+// Sweeps begins the keys of all such marks.
+func Sweeps() []byte { return []byte("sweep/") }
+
+// ParseSweep returns the body of a mark; ok is false if key is none.
+func ParseSweep(key []byte) (id bodyID, ok bool) {
+	const prefix = len("sweep/")
+	if len(key) < prefix+16 {
+		return id, false
+	}
+	copy(id[:], key[prefix:])
+	return id, true
+}
+
+// SpoolHolder is how a message in custody holds its body.
+func SpoolHolder(id mail.ID) string { return "spool/" + string(id) }
+
+// DraftsBefore is the end of the marks of drafts that were begun before t.
+func DraftsBefore(t time.Time) []byte {
+	return binary.BigEndian.AppendUint64(start("draft/", 8), uint64(max(t.UnixMilli(), 0)))
+}

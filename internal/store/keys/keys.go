@@ -1,0 +1,109 @@
+// Package keys makes all keys of the store, in one place. A key is a name up to the slash, which is readable, and
+// then fields in binary, so that keys sort as their fields do:
+//
+//	key                                             value                         written by   meaning
+//	body/ id16 chunk4                               octets                        bodies       a part of a message's content
+//	draft/ millis8 id16                             chunks, last version checked  bodies       chunks in the store without a message yet
+//	ref/ id16 holder                                empty                         bodies       holder keeps the body alive
+//	sweep/ id16 holder                              chunks                        bodies       holder let go: is the body still wanted?
+//	spool/ message14                                record                        spool        a message in custody
+//	due/ micros8 message14                          empty                         spool        when it is to be attempted
+//	account/ domain* local*                         record                        directory    an account
+//	password/ domain* local*                        PHC string                    directory    its password
+//	box/ account* name*                             record                        mailbox      a mailbox
+//	boxes/ account*                                 counter                       mailbox      number of the newest mailbox
+//	octets/ account*                                counter                       mailbox      octets in all mailboxes
+//	boxcount/ account* box4 'u'                     counter                       mailbox      newest UID
+//	boxcount/ account* box4 'c'                     counter                       mailbox      newest change
+//	boxcount/ account* box4 'n'                     counter                       mailbox      number of messages
+//	mail/ account* box4 uid4                        record                        mailbox      a message in a mailbox
+//	gone/ account* box4 change8 uid4                empty                         mailbox      a message was there until that change
+//	trail/ day4 message14 micros8 seq4              events                        trail        a step of a message's delivery
+//	trail/ day4 message14 0xff                      counter                       trail        events that were left out
+//	session/ micros8 seq4                           events                        trail        sessions that came to no message
+//	sessions                                        counter                       trail        octets under session/
+//
+// Numbers are big-endian with as many octets as the digit says. A * marks text that ends in 0x00 0x01, in which
+// 0x00 is written as 0x00 0xff: so no text is the beginning of another, and texts sort as they are. A holder is
+// whatever keeps a body: "spool/" message14, or "mail/" account* box4 uid4. Days are counted in UTC since 1970.
+package keys
+
+import (
+	"encoding/binary"
+	"strings"
+	"time"
+
+	"waybill/internal/mail"
+)
+
+// text appends s with its end, as the package comment says.
+func text(b []byte, s string) []byte {
+	for {
+		i := strings.IndexByte(s, 0)
+		if i < 0 {
+			return append(append(b, s...), 0, 1)
+		}
+		b = append(append(b, s[:i]...), 0, 0xff)
+		s = s[i+1:]
+	}
+}
+
+// start returns the beginning of a key with room for size octets of fields.
+func start(name string, size int) []byte {
+	return append(make([]byte, 0, len(name)+size), name...)
+}
+
+// micros is an instant in microseconds since 1970; what is earlier counts as 1970.
+func micros(t time.Time) uint64 { return uint64(max(t.UnixMicro(), 0)) }
+
+// day counts the days from 1970 to t.
+func day(t time.Time) uint32 { return uint32(max(t.Unix(), 0) / (24 * 60 * 60)) }
+
+// Spool is the key of a message in custody.
+func Spool(id mail.ID) []byte { return append(start("spool/", len(id)), id...) }
+
+// Spools begins the keys of all messages in custody.
+func Spools() []byte { return []byte("spool/") }
+
+// Due is the key of a message's place in the due index.
+func Due(at time.Time, id mail.ID) []byte {
+	return append(binary.BigEndian.AppendUint64(start("due/", 8+len(id)), micros(at)), id...)
+}
+
+// DueFrom is the first possible key at that time or later.
+func DueFrom(at time.Time) []byte { return binary.BigEndian.AppendUint64(start("due/", 8), micros(at)) }
+
+// DueAll begins all keys of the due index.
+func DueAll() []byte { return []byte("due/") }
+
+// ParseDue takes a key of the due index apart; ok is false if it is none.
+func ParseDue(key []byte) (at time.Time, id mail.ID, ok bool) {
+	rest, ok := strings.CutPrefix(string(key), "due/")
+	if !ok || len(rest) < 8 {
+		return time.Time{}, "", false
+	}
+	return time.UnixMicro(int64(binary.BigEndian.Uint64([]byte(rest[:8])))).UTC(), mail.ID(rest[8:]), true
+}
+
+// Account is the key of an account. The domain is in lower case, the local-part is put into it.
+func Account(a mail.Address) []byte { return account("account/", a) }
+
+// Password is the key of an account's password.
+func Password(a mail.Address) []byte { return account("password/", a) }
+
+func account(name string, a mail.Address) []byte {
+	b := text(start(name, len(a.Domain)+len(a.Local)+4), a.Domain)
+	return text(b, strings.ToLower(a.Local))
+}
+
+// Accounts begins the keys of the accounts of a domain, or of all accounts if it is "".
+func Accounts(domain string) []byte {
+	b := start("account/", len(domain)+2)
+	if domain == "" {
+		return b
+	}
+	return text(b, domain)
+}
+
+// Nobody begins keys that are never written. Who watches it hears of reopenings of the store only.
+func Nobody() []byte { return []byte("nobody/") }

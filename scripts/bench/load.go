@@ -1,0 +1,237 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// patience is how long any one reply may take.
+const patience = time.Minute
+
+// connection is one client connection, SMTP or POP3.
+type connection struct {
+	net  net.Conn
+	text *textproto.Reader
+}
+
+func dial(ctx context.Context, address string) (*connection, error) {
+	nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	nc.SetDeadline(time.Now().Add(patience))
+	return &connection{net: nc, text: textproto.NewReader(bufio.NewReader(nc))}, nil
+}
+
+func (c *connection) close() { c.net.Close() }
+
+// expect reads a reply of SMTP that must begin with the code.
+func (c *connection) expect(code int) error {
+	_, _, err := c.text.ReadResponse(code)
+	return err
+}
+
+// send delivers n messages over o.sessions connections, each kept for all its messages, and adds to filed how many
+// went to each mailbox. It returns the time from the dot to its reply for each message.
+func send(ctx context.Context, o options, address string, n int, filed *[mailboxes]int) ([]time.Duration, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	replies := make([][]time.Duration, o.sessions)
+	for i := range o.sessions {
+		wg.Go(func() {
+			times, err := session(ctx, address, o.size, func() int { return int(next.Add(1)) - 1 }, n)
+			if err != nil {
+				cancel(fmt.Errorf("session %d: %w", i, err))
+			}
+			replies[i] = times
+		})
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	for i := range n {
+		filed[i%mailboxes]++
+	}
+	return slices.Concat(replies...), nil
+}
+
+// session sends the messages whose numbers next gives, until n.
+func session(ctx context.Context, address string, size int, next func() int, n int) ([]time.Duration, error) {
+	c, err := dial(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	stop := context.AfterFunc(ctx, c.close)
+	defer stop()
+	if err := c.expect(220); err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(c.net, "EHLO client.%s\r\n", domain)
+	if err := c.expect(250); err != nil {
+		return nil, err
+	}
+	var times []time.Duration
+	letter := newLetter(size)
+	for i := next(); i < n; i = next() {
+		took, err := c.transaction(mailbox(i%mailboxes), letter.next(mailbox(i%mailboxes)))
+		if err != nil {
+			return nil, fmt.Errorf("message %d: %w", i, err)
+		}
+		times = append(times, took)
+	}
+	fmt.Fprint(c.net, "QUIT\r\n")
+	return times, c.expect(221)
+}
+
+// transaction sends one message with its envelope in one group (RFC 2920) and returns how long the reply to the dot took.
+func (c *connection) transaction(to string, message []byte) (time.Duration, error) {
+	c.net.SetDeadline(time.Now().Add(patience))
+	fmt.Fprintf(c.net, "MAIL FROM:<sender@elsewhere.test>\r\nRCPT TO:<%s>\r\nDATA\r\n", to)
+	for _, code := range []int{250, 250, 354} {
+		if err := c.expect(code); err != nil {
+			return 0, err
+		}
+	}
+	if _, err := c.net.Write(message); err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	err := c.expect(250)
+	return time.Since(begin), err
+}
+
+// letter makes messages of one session: each of the same size, with an id and a content of its own. The content is
+// base64 of random octets, so that compression gains no more than it does on an attachment.
+type letter struct {
+	size    int
+	random  *rand.ChaCha8
+	id      int
+	session uint64
+	content []byte
+	noise   []byte
+}
+
+func newLetter(size int) *letter {
+	var seed [32]byte
+	for i := range seed {
+		seed[i] = byte(rand.Uint32())
+	}
+	return &letter{size: size, random: rand.NewChaCha8(seed), session: rand.Uint64()}
+}
+
+// next is the next message as it is sent, with the final dot. It is valid until the call after it.
+func (l *letter) next(to string) []byte {
+	l.id++
+	const columns = 76
+	b := l.content[:0]
+	b = fmt.Appendf(b, "From: sender@elsewhere.test\r\nTo: %s\r\nSubject: message %d\r\n", to, l.id)
+	b = fmt.Appendf(b, "Message-ID: <%d.%x@elsewhere.test>\r\nDate: %s\r\n\r\n", l.id, l.session, time.Now().Format(time.RFC1123Z))
+	if len(l.noise) < l.size {
+		l.noise = make([]byte, l.size)
+	}
+	l.random.Read(l.noise)
+	for noise := l.noise; len(b)+columns+2 <= l.size; noise = noise[columns*3/4:] {
+		b = base64.StdEncoding.AppendEncode(b, noise[:columns*3/4])
+		b = append(b, "\r\n"...)
+	}
+	for len(b) < l.size-2 {
+		b = append(b, '=')
+	}
+	b = append(b, "\r\n.\r\n"...)
+	l.content = b
+	return b
+}
+
+// awaitDelivery returns when POP3 shows, for each mailbox, as many messages as were filed into it. Four mailboxes are
+// asked at a time, each again after a pause until it is full: asking costs the server work, which counts against it.
+func awaitDelivery(ctx context.Context, address string, filed [mailboxes]int) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < mailboxes; i = int(next.Add(1)) - 1 {
+				if err := awaitMailbox(ctx, address, i, filed[i]); err != nil {
+					cancel(fmt.Errorf("mailbox %s: %w", mailbox(i), err))
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+func awaitMailbox(ctx context.Context, address string, i, want int) error {
+	for {
+		have, err := stat(ctx, address, mailbox(i))
+		if err != nil {
+			return err
+		}
+		if have == want {
+			return nil
+		}
+		if have > want {
+			return fmt.Errorf("%d messages, but only %d were sent", have, want)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d messages: %w", have, want, context.Cause(ctx))
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// stat logs in and returns how many messages the maildrop holds.
+func stat(ctx context.Context, address, user string) (int, error) {
+	c, err := dial(ctx, address)
+	if err != nil {
+		return 0, err
+	}
+	defer c.close()
+	if _, err := c.text.ReadLine(); err != nil {
+		return 0, err
+	}
+	var answer string
+	for _, command := range []string{"USER " + user, "PASS " + password, "STAT"} {
+		fmt.Fprint(c.net, command+"\r\n")
+		if answer, err = c.text.ReadLine(); err != nil {
+			return 0, err
+		}
+		if !strings.HasPrefix(answer, "+OK") {
+			return 0, fmt.Errorf("%.4s: %s", command, answer)
+		}
+	}
+	fmt.Fprint(c.net, "QUIT\r\n")
+	c.text.ReadLine()
+	fields := strings.Fields(answer)
+	if len(fields) < 3 {
+		return 0, fmt.Errorf("STAT: %s", answer)
+	}
+	return strconv.Atoi(fields[1])
+}
+
+// percentile of the times, which it sorts.
+func percentile(times []time.Duration, p int) time.Duration {
+	if len(times) == 0 {
+		return 0
+	}
+	slices.Sort(times)
+	return times[min(len(times)-1, len(times)*p/100)]
+}

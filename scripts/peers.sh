@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Installs the independent programs that the tests use, where that is possible without asking: as root, or with
+# `sudo -n`. Otherwise it goes on; the tests skip what is missing and say so at the end.
+set -u
+
+# command:package. gcc is for the race detector, which needs cgo.
+peers="swaks:swaks curl:curl python3:python3 dig:bind9-dnsutils telnet:telnet gcc:gcc"
+
+missing=""
+for peer in $peers; do
+	command -v "${peer%%:*}" >/dev/null 2>&1 || missing="$missing ${peer##*:}"
+done
+# gcc without the C library's headers cannot link the race detector's programs.
+if ! [ -e /usr/include/stdlib.h ]; then missing="$missing libc6-dev"; fi
+[ -n "$missing" ] || exit 0
+
+exec "$(dirname "$0")/apt-install.sh" $missing
