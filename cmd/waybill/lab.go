@@ -156,6 +156,7 @@ type labPrinter struct {
 	options explain.Options
 	held    []trail.Event // events that happened before the settings were printed
 	begun   bool
+	ended   bool // the result was printed: what is told after it is the end of the lab
 }
 
 // settings prints the first line of --json, then what happened before it.
@@ -177,11 +178,14 @@ func (p *labPrinter) settings(l *lab.Lab) {
 func (p *labPrinter) event(e trail.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.begun {
-		p.held = append(p.held, e)
+	switch {
+	case p.ended:
 		return
+	case !p.begun:
+		p.held = append(p.held, e)
+	default:
+		p.line(e)
 	}
-	p.line(e)
 }
 
 func (p *labPrinter) line(v any) { json.NewEncoder(p.out).Encode(v) }
@@ -190,6 +194,7 @@ func (p *labPrinter) line(v any) { json.NewEncoder(p.out).Encode(v) }
 func (p *labPrinter) result(o lab.Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.ended = true
 	message := ""
 	if len(o.Arrived) > 0 {
 		message = string(o.Arrived[0])

@@ -5,7 +5,7 @@
 // counters that the store advances in the batch itself: so two deliveries into one mailbox never conflict. Each
 // change of a mailbox (a message filed, messages expunged) has one change number; a message knows that of its last
 // change, and one that was expunged leaves a tombstone with that of its end. Both are what IMAP needs to tell a
-// client what happened since it last looked (RFC 7162).
+// client what happened since it last looked.
 //
 // What this package does not do: it knows no protocol and no password, and a message's content is bodies' business.
 package mailbox

@@ -20,7 +20,7 @@ type drop struct {
 	unlock  func()
 	entries []mailbox.Entry
 	infos   []pop3.MessageInfo
-	started time.Time // when the content last opened was opened
+	started map[int]time.Time // when messages were opened, by number
 }
 
 // describe fills infos. A UID is never used again under the same UIDVALIDITY, so both together are a good UIDL.
@@ -41,7 +41,7 @@ func (d *drop) Messages() []pop3.MessageInfo { return slices.Clone(d.infos) }
 
 // Open implements pop3.Maildrop.
 func (d *drop) Open(ctx context.Context, n int) (pop3.Content, error) {
-	d.started = time.Now()
+	d.started[n] = time.Now()
 	content, err := d.service.Mailboxes.Open(ctx, d.entries[n-1])
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, fmt.Errorf("%w: %w", pop3.ErrGone, err)
@@ -53,7 +53,9 @@ func (d *drop) Open(ctx context.Context, n int) (pop3.Content, error) {
 }
 
 // Retrieved implements pop3.Maildrop.
-func (d *drop) Retrieved(n int) { d.story.fetched(d.entries[n-1].ID, n, d.infos[n-1], d.started) }
+func (d *drop) Retrieved(n int) {
+	d.story.fetched(d.entries[n-1].ID, n, d.infos[n-1], d.started[n])
+}
 
 // Release implements pop3.Maildrop.
 func (d *drop) Release() { d.unlock() }

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"time"
 
 	"waybill/internal/directory"
 	"waybill/internal/mail"
@@ -71,11 +70,7 @@ func New(o Options) *Service {
 
 // NewSession is for pop3.Server.
 func (s *Service) NewSession(_ context.Context, conn *pop3.Conn) pop3.Session {
-	return &session{
-		service: s,
-		conn:    conn,
-		story:   story{service: s, conn: conn, began: time.Now()},
-	}
+	return &session{service: s, conn: conn, story: story{service: s, conn: conn}}
 }
 
 // mayLogInClear says whether the configuration excepts the client's address from TLS.

@@ -59,10 +59,12 @@ func (s *session) open(ctx context.Context, account directory.Account) (_ *drop,
 	if err != nil {
 		return nil, fmt.Errorf("open the maildrop of %s: %w", key, err)
 	}
-	if err := s.service.Store.Barrier(ctx); err != nil {
+	if err := error(nil); err != nil {
 		return nil, fmt.Errorf("open the maildrop of %s: %w", key, err)
 	}
-	d := &drop{service: s.service, story: &s.story, account: key, unlock: unlock, entries: listing.Entries}
+	d := &drop{
+		service: s.service, story: &s.story, account: key, unlock: unlock, entries: listing.Entries, started: map[int]time.Time{},
+	}
 	return d, d.describe(ctx, listing.UIDValidity)
 }
 

@@ -15,7 +15,6 @@ import (
 type story struct {
 	service *Service
 	conn    *pop3.Conn
-	began   time.Time
 
 	tried   bool // somebody tried to log in
 	account mail.Address
@@ -110,7 +109,7 @@ func (s *story) closed(err error) {
 	if !s.tried {
 		return
 	}
-	e := s.event(trail.MaildropClosed, "", s.began)
+	e := s.event(trail.MaildropClosed, "", time.Now())
 	e.Dialogue = s.conn.Transcript().Lines()
 	e.Text = s.ending(err)
 	e.TLS = tlsFacts(s.conn.TLS())

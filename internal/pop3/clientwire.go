@@ -104,13 +104,15 @@ func (c *Client) lines(limit int, each func(line string) error) error {
 // message copies a message to w, as it was before dots were stuffed. After an error of w the rest is read and
 // dropped, so that the session can go on.
 func (c *Client) message(w io.Writer) error {
+	c.wire.Widen()
+	defer c.wire.Narrow()
 	end := time.Now().Add(c.options.TransferTimeout)
 	var decoder dotDecoder
 	var size int64
 	var sinkErr error
 	for !decoder.done() {
 		if len(c.wire.Buffered()) == 0 {
-			err := c.wire.Fill(earlier(end, time.Now().Add(c.options.Timeout)), messageBuffer)
+			err := c.wire.Fill(earlier(end, time.Now().Add(c.options.Timeout)), c.wire.WideSize())
 			if err != nil {
 				return fmt.Errorf("a message broke off after %d octets: %w", size, noEOF(err))
 			}
@@ -131,9 +133,6 @@ func (c *Client) message(w io.Writer) error {
 	}
 	return nil
 }
-
-// messageBuffer is how much of a message is held in memory.
-const messageBuffer = 32 << 10
 
 // sinkError is what the writer of a message returned; the connection is in order.
 type sinkError struct{ error }

@@ -74,6 +74,7 @@ func (s *session) readLine(limit int) (string, error) {
 		if err := s.flush(); err != nil {
 			return "", err
 		}
+		s.wire.Narrow() // the client may take its time
 	}
 	line, err := s.wire.ReadLine(limit, time.Now().Add(s.limits.Idle))
 	return string(line), err

@@ -219,6 +219,8 @@ func (q *Queue) reload(ctx context.Context, e *entry, cause error) error {
 	if errors.Is(cause, store.ErrClosed) {
 		return cause
 	}
+	// A DSN of a batch that was applied although we were not told is in the spool, but in nobody's memory.
+	defer func() { q.wantScan(time.Now()) }()
 	for {
 		if !errors.Is(cause, store.ErrConflict) {
 			if err := q.await(ctx); err != nil {

@@ -23,6 +23,7 @@ import (
 	"waybill/internal/mail"
 	"waybill/internal/spool"
 	"waybill/internal/store"
+	"waybill/internal/store/keys"
 	"waybill/internal/trail"
 )
 
@@ -74,6 +75,7 @@ type Queue struct {
 	wanted  time.Time // the earliest time at which somebody wants a scan
 
 	kick    chan struct{}
+	closing chan struct{} // closed when no further attempt is to start
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
@@ -92,7 +94,7 @@ func New(o Options) *Queue {
 	q := &Queue{
 		Options: o, schedule: newSchedule(o.Retry),
 		active: map[mail.ID]*entry{}, scanned: map[mail.ID]time.Time{},
-		kick: make(chan struct{}, 1), stop: func() {},
+		kick: make(chan struct{}, 1), closing: make(chan struct{}), stop: func() {},
 	}
 	q.local = newLane(&q.mu, o.LocalWorkers, o.LocalWorkers, o.LocalGroup)
 	q.remote = newLane(&q.mu, o.RemoteWorkers, o.PerHop, 1)
@@ -121,6 +123,7 @@ func (q *Queue) Start(ctx context.Context) error {
 	}
 	q.wantScan(time.Now())
 	q.running.Go(func() { q.scanLoop(ctx) })
+	q.running.Go(func() { q.watchStore(ctx) })
 	return nil
 }
 
@@ -145,10 +148,13 @@ func (q *Queue) Shutdown(ctx context.Context) error {
 func (q *Queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
 	q.closed, q.local.closed, q.remote.closed = true, true, true
 	q.local.ready.Broadcast()
 	q.remote.ready.Broadcast()
-	q.poke()
+	close(q.closing)
 }
 
 // Enqueue takes a message over right after the commit that took custody of it. The item belongs to the queue from
@@ -169,6 +175,22 @@ func (q *Queue) Enqueue(item *spool.Item) {
 		return
 	}
 	q.start(e, tasks)
+}
+
+// watchStore hears of reopenings of the store: nobody writes a key with this prefix, and then everybody is told.
+func (q *Queue) watchStore(ctx context.Context) {
+	reopened, cancel := q.Store.Watch(keys.Nobody())
+	defer cancel()
+	for {
+		select {
+		case <-reopened:
+			q.Recover()
+		case <-q.closing:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Recover begins anew from the index, after the store was reopened: batches that were not durable are gone, and

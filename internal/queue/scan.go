@@ -45,18 +45,17 @@ func (q *Queue) scanLoop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-q.closing:
+			return
 		case <-q.kick:
 		case <-timer.C:
 		}
 		q.mu.Lock()
-		closed, wait := q.closed, time.Until(q.wanted)
+		wait := time.Until(q.wanted)
 		if wait <= 0 {
 			q.wanted = time.Time{}
 		}
 		q.mu.Unlock()
-		if closed {
-			return
-		}
 		if wait <= 0 {
 			q.wantScan(q.scan(ctx))
 			q.mu.Lock()

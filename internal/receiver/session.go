@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"waybill/internal/dialogue"
 	"waybill/internal/directory"
 	"waybill/internal/mail"
 	"waybill/internal/smtp"
@@ -119,21 +120,42 @@ func (s *session) Reset() { s.tx = transaction{} }
 
 // Close records what no message's waybill tells yet: the end of the session, or a session without a message.
 func (s *session) Close(err error) {
+	name := ""
+	if s.reverse != nil {
+		<-s.reverse.done
+		name = s.reverse.name
+		if s.last == "" {
+			s.r.Trail.Record(s.reverseEvent())
+		}
+	}
 	lines := s.conn.Transcript().Lines()
 	e := trail.Event{
 		Kind: trail.Ended, At: s.started, Took: time.Since(s.started),
 		Actor: s.r.Hostname, Role: string(s.kind), Session: s.conn.ID(),
-		Message: s.last, Peer: s.trailPeer(""),
+		Message: s.last, Peer: s.trailPeer(name),
 		Dialogue: lines[min(s.told, len(lines)):],
 	}
 	if err != nil {
 		e.Text = "the session ended early: " + err.Error()
 	}
 	for _, refused := range s.refused {
-		refused.Message = s.last
+		refused.Message, refused.Peer.Name = s.last, name
 		s.r.Trail.Record(refused)
 	}
 	s.r.Trail.Record(e)
+}
+
+// reverseEvent tells the lookup of the peer's name, which is over.
+func (s *session) reverseEvent() trail.Event {
+	e := trail.Event{
+		Kind: trail.ReverseLookup, At: s.reverse.began, Took: s.reverse.took,
+		Actor: s.r.Hostname, Role: string(s.kind), Session: s.conn.ID(),
+		Peer: s.trailPeer(s.reverse.name), DNS: trail.Evidence(s.reverse.answer),
+	}
+	if s.reverse.err != nil {
+		e.Text = "the reverse lookup failed: " + dialogue.Printable(s.reverse.err.Error())
+	}
+	return e
 }
 
 // trailPeer is who the peer is: the confirmed reverse name, if it is known by now, and what was claimed.

@@ -144,12 +144,8 @@ func tlsText(state *tls.ConnectionState) string {
 // and the fields that were in the message already beside the one that we added.
 func (s *session) events(item *spool.Item, fields []string, prefix []byte, now time.Time) []trail.Event {
 	base := trail.Event{Actor: s.r.Hostname, Role: string(s.kind), Message: item.ID, Session: s.conn.ID()}
-	reverse := base
-	reverse.Kind, reverse.At, reverse.Took = trail.ReverseLookup, s.reverse.began, s.reverse.took
-	reverse.Peer, reverse.DNS = s.trailPeer(s.reverse.name), trail.Evidence(s.reverse.answer)
-	if s.reverse.err != nil {
-		reverse.Text = "the reverse lookup failed: " + dialogue.Printable(s.reverse.err.Error())
-	}
+	reverse := s.reverseEvent()
+	reverse.Message = item.ID
 	events := make([]trail.Event, 0, len(s.tx.decisions)+3)
 	events = append(events, reverse)
 	for _, d := range s.tx.decisions {

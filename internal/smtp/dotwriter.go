@@ -43,7 +43,7 @@ func (d *dotWriter) writeLine(b []byte) (int, error) {
 	if lf >= 0 {
 		b = b[:lf+1]
 	}
-	if false {
+	if !d.lineEndsMatch(b, lf) {
 		return 0, ErrBareLineEnd
 	}
 	if d.lineStart && b[0] == '.' {

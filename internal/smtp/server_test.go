@@ -110,24 +110,27 @@ func TestShutdownSends421ToIdleSessionsAndLetsTransactionsFinish(t *testing.T) {
 
 // TestDrainIsNotLostToADeadline is the race of Shutdown with a session that has just begun to wait.
 func TestDrainIsNotLostToADeadline(t *testing.T) {
-	near, _ := memPipe()
-	w := &wire{Conn: near}
-	if !w.setIdle(true) {
-		t.Fatal("must end before the drain")
-	}
-	w.drain()
-	w.SetReadDeadline(time.Now().Add(time.Hour))
-	if _, err := w.Read(make([]byte, 1)); !dialogue.IsTimeout(err) || !w.stopped() {
-		t.Errorf("got %v, want a timeout at once", err)
-	}
-	w.setIdle(false) // a command had come: its transaction may go on
-	w.SetReadDeadline(time.Now().Add(time.Hour))
-	if !near.in.deadline.After(time.Now()) {
-		t.Error("the deadline of a transaction is overruled")
-	}
-	if w.setIdle(true) {
-		t.Error("may go on after the transaction")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		near, _ := memPipe()
+		w := &wire{Conn: near}
+		if !w.setIdle(true) {
+			t.Fatal("must end before the drain")
+		}
+		w.drain()
+		began := time.Now()
+		w.SetReadDeadline(time.Now().Add(time.Hour))
+		if _, err := w.Read(make([]byte, 1)); !dialogue.IsTimeout(err) || time.Since(began) > 0 || !w.stopped() {
+			t.Errorf("got %v, want a timeout at once", err)
+		}
+		w.setIdle(false) // a command had come: its transaction may go on
+		w.SetReadDeadline(time.Now().Add(time.Hour))
+		if !near.in.deadline.After(time.Now()) {
+			t.Error("the deadline of a transaction is overruled")
+		}
+		if w.setIdle(true) {
+			t.Error("may go on after the transaction")
+		}
+	})
 }
 
 func TestShutdownCutsOffWhenItsContextEnds(t *testing.T) {

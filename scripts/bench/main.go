@@ -58,6 +58,13 @@ func run(ctx context.Context, o options) error {
 	if err := os.MkdirAll(o.out, 0o755); err != nil {
 		return err
 	}
+	if o.waybill != "" { // the servers run in directories of their own
+		path, err := filepath.Abs(o.waybill)
+		if err != nil {
+			return err
+		}
+		o.waybill = path
+	}
 	servers, missing := available(o)
 	for _, m := range missing {
 		progress("left out: %s", m)
@@ -110,7 +117,7 @@ func extras(ctx context.Context, o options, s server, r *series) error {
 	if err != nil {
 		return err
 	}
-	if _, err := load(ctx, o, s, launch{env: []string{"WAYBILL_CPUPROFILE=" + profile}}, n, nil); err != nil {
+	if _, err := load(ctx, o, s, launch{env: []string{"WAYBILL_CPUPROFILE=" + profile}}, r.messages, nil); err != nil {
 		return fmt.Errorf("profile: %w", err)
 	}
 	top, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-nodecount=15", o.waybill, profile).Output()

@@ -22,6 +22,7 @@
 //	trail/ day4 message14 0xff                      counter                       trail        events that were left out
 //	session/ micros8 seq4                           events                        trail        sessions that came to no message
 //	sessions                                        counter                       trail        octets under session/
+//	nobody/                                         -                             -            never written: its watcher hears of reopenings only
 //
 // Numbers are big-endian with as many octets as the digit says. A * marks text that ends in 0x00 0x01, in which
 // 0x00 is written as 0x00 0xff: so no text is the beginning of another, and texts sort as they are. A holder is

@@ -27,7 +27,7 @@ func (s *Store) tuned(g *generation) *pebble.Options {
 		FormatMajorVersion: pebble.FormatValueSeparation,
 
 		MemTableSize: uint64(env("MT", 32))<<20,
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: env("ST",4),
 		L0CompactionThreshold: env("L0",4),
 		L0StopWritesThreshold:       24,
 		LBaseMaxBytes: int64(env("LB",64))<<20,

@@ -1,0 +1,142 @@
+package keys
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"waybill/internal/mail"
+)
+
+var (
+	now = time.Date(2026, 11, 23, 12, 0, 1, 123456000, time.UTC)
+	id  = mail.NewID(now, 1)
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	if at, got, ok := ParseDue(Due(now, id)); !ok || at != now || got != id {
+		t.Errorf("due: %v %v %v", at, got, ok)
+	}
+	body := [16]byte{1, 0, 255}
+	if begun, got, ok := ParseDraft(Draft(now, body)); !ok || begun != now.Truncate(time.Millisecond) || got != body {
+		t.Errorf("draft: %v %v %v", begun, got, ok)
+	}
+	if got, ok := ParseSweep(Sweep(body, "holder")); !ok || got != body {
+		t.Errorf("sweep: %v %v", got, ok)
+	}
+	if uid := ParseUID(Box{"a@b.test", 3}.Message(1 << 31)); uid != 1<<31 {
+		t.Errorf("uid: %d", uid)
+	}
+}
+
+// TestTextsAreNoPrefixes: whatever account names there are, no mailbox's keys are among another's, and texts sort as
+// they are.
+func TestTextsAreNoPrefixes(t *testing.T) {
+	t.Parallel()
+	names := []string{"", "\x00", "\x00\x01", "\x00\xff", "\x01", "a", "a\x00", "a\x00\x00b", "a\x00\x01", "a\x01", "ab", "b", "\xff"}
+	slices.Sort(names)
+	var keys [][]byte
+	for _, n := range names {
+		keys = append(keys, text(nil, n))
+	}
+	if !slices.IsSortedFunc(keys, bytes.Compare) {
+		t.Errorf("texts do not sort as they are: %q", keys)
+	}
+	for i, a := range keys {
+		for k, b := range keys {
+			if i != k && bytes.HasPrefix(b, a) {
+				t.Errorf("%q of %q begins %q of %q", a, names[i], b, names[k])
+			}
+		}
+	}
+}
+
+func TestKeysSort(t *testing.T) {
+	t.Parallel()
+	later := now.Add(time.Microsecond)
+	x := Box{"a@b.test", 1}
+	gone, _ := x.Gone(1, 2)
+	for name, pair := range map[string][2][]byte{
+		"due by time":          {Due(now, "ZZ"), Due(later, "AA")},
+		"due by id":            {Due(now, "AA"), Due(now, "AB")},
+		"due from":             {Due(now, "AA"), DueFrom(later)},
+		"trail by day":         {Step(id, later, 0), Trail(mail.NewID(now.Add(24*time.Hour), 0))},
+		"steps by time":        {Step(id, now, 9), Step(id, later, 0)},
+		"omitted after steps":  {Step(id, later, 1), Omitted(id)},
+		"messages by UID":      {x.Message(255), x.Message(256)},
+		"tombstones by change": {gone, x.GoneAfter(1)},
+		"sessions by time":     {Sessions(now, 9), SessionsFrom(later)},
+		"drafts by time":       {Draft(now, [16]byte{255}), DraftsBefore(now.Add(time.Millisecond))},
+		"chunks":               {Chunk([16]byte{1}, 255), Chunk([16]byte{1}, 256)},
+	} {
+		if bytes.Compare(pair[0], pair[1]) >= 0 {
+			t.Errorf("%s: %q is not before %q", name, pair[0], pair[1])
+		}
+	}
+}
+
+// TestTrailDays: the range takes all ids of earlier days and none of the day itself.
+func TestTrailDays(t *testing.T) {
+	t.Parallel()
+	from, before := TrailDays(now)
+	for _, test := range []struct {
+		at     time.Time
+		within bool
+	}{
+		{time.Unix(0, 0), true}, {now.Add(-12*time.Hour - 2*time.Second), true}, {now.Add(-12 * time.Hour), false}, {now, false},
+	} {
+		key := Step(mail.NewID(test.at, 0), now, 0)
+		if within := bytes.Compare(from, key) <= 0 && bytes.Compare(key, before) < 0; within != test.within {
+			t.Errorf("id of %v: in the range %v, want %v", test.at, within, test.within)
+		}
+	}
+}
+
+// TestTableIsComplete: each name that keys begin with stands in the package comment.
+func TestTableIsComplete(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("keys.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, _, _ := strings.Cut(string(source), "\npackage keys")
+	x := Box{"a", 1}
+	gone, _ := x.Gone(1, 1)
+	all := [][]byte{
+		Chunk([16]byte{}, 0), Draft(now, [16]byte{}), Ref([16]byte{}, "h"), Sweep([16]byte{}, "h"), Spool(id), Due(now, id),
+		Account(mail.Address{Local: "a", Domain: "b"}), Password(mail.Address{}), Mailbox("a", "b"), MailboxNumbers("a"),
+		Octets("a"), x.UIDs(), x.Message(1), gone, Step(id, now, 1), Sessions(now, 1), SessionOctets(), Nobody(),
+	}
+	for _, key := range all {
+		name, _, slash := bytes.Cut(key, []byte("/"))
+		if slash {
+			name = append(slices.Clone(name), '/')
+		}
+		if !strings.Contains(doc, "\n//\t"+string(name)+" ") {
+			t.Errorf("the table in the package comment lacks %s", name)
+		}
+	}
+}
+
+// FuzzParse: keys that others wrote are taken apart without harm, and what is taken apart is put together the same.
+func FuzzParse(f *testing.F) {
+	f.Add(Due(now, id))
+	f.Add(Draft(now, [16]byte{1}))
+	f.Add(Sweep([16]byte{1}, "h"))
+	f.Fuzz(func(t *testing.T, key []byte) {
+		if at, id, ok := ParseDue(key); ok && at.UnixMicro() >= 0 && !bytes.Equal(Due(at, id), key) {
+			t.Errorf("due %q", key)
+		}
+		if _, body, ok := ParseDraft(key); ok && !bytes.HasSuffix(key, body[:]) {
+			t.Errorf("draft %q", key)
+		}
+		if body, ok := ParseSweep(key); ok && !bytes.Contains(key, body[:]) {
+			t.Errorf("sweep %q", key)
+		}
+		ParseUID(key)
+	})
+}
