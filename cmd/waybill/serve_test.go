@@ -89,7 +89,7 @@ func TestServeSendFetchExplain(t *testing.T) {
 	}
 
 	running, errOut, status := waybill(t, "", "explain", strings.ToLower(ids[0]), "--config", s.config)
-	if status != 0 || !strings.Contains(running, ids[0]) || !strings.Contains(running, "AUTH: alice@example.test") {
+	if status != 0 || !strings.Contains(running, ids[0]) || !strings.Contains(running, "alice@example.test") {
 		t.Errorf("explain while running: %d %s%s", status, running, errOut)
 	}
 	if strings.Contains(running, testPassword) || strings.Contains(s.log.String(), testPassword) {

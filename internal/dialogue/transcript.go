@@ -52,6 +52,13 @@ func (t *Transcript) Len() int { return len(t.lines) }
 // Lines returns the lines kept so far. The caller must not change them.
 func (t *Transcript) Lines() []Line { return t.lines[:len(t.lines):len(t.lines)] }
 
+// Cut returns the lines kept so far and begins anew: what was told once need not be kept in a long session.
+func (t *Transcript) Cut() []Line {
+	lines := t.lines
+	t.lines, t.Dropped = nil, 0
+	return lines
+}
+
 // Printable bounds text and replaces control characters and broken UTF-8 by "?", so that words of a
 // stranger can be shown on a terminal, logged, or put into a header field.
 func Printable(text string) string {

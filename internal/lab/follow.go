@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -48,7 +49,7 @@ func (f *follower) stories(events []trail.Event) []Story {
 		}
 		switch e.Kind {
 		case trail.Accepted:
-			if f.toldMessages[e.Message] || !settled(e.Message)(events) {
+			if f.toldMessages[e.Message] || relayedHere(events, e) || !settled(e.Message)(events) {
 				continue
 			}
 			ids := chain(events, e.Message)
@@ -67,6 +68,17 @@ func (f *follower) stories(events []trail.Event) []Story {
 		}
 	}
 	return stories
+}
+
+// relayedHere says whether a message came from the lab's other mail server: then it belongs to the story that began there.
+func relayedHere(events []trail.Event, accepted trail.Event) bool {
+	return slices.ContainsFunc(events, func(e trail.Event) bool {
+		if e.Kind != trail.Received || e.Message != accepted.Message || e.Peer == nil {
+			return false
+		}
+		addr, err := netip.ParseAddrPort(e.Peer.Addr)
+		return err == nil && (addr.Addr() == senderMail.ip() || addr.Addr() == receiverMail.ip())
+	})
 }
 
 // of returns the events of these messages.

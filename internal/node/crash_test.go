@@ -90,7 +90,7 @@ func (s *sender) run(address, name string, count, size int) error {
 			return err
 		}
 		if !results.Data.Success() {
-			return fmt.Errorf("refused: %s", results.Data)
+			return fmt.Errorf("refused: %s %s", results.Mail, results.Data)
 		}
 		s.mu.Lock()
 		s.acknowledged[label] = true

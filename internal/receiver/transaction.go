@@ -39,11 +39,11 @@ func (s *session) Data(ctx context.Context, content io.Reader) mail.Status {
 	}
 	draft := s.r.Spool.NewDraft()
 	defer draft.Discard()
-	var header headerCapture
+	var header message.Head
 	if _, err := io.Copy(io.MultiWriter(&header, draft), content); err != nil {
 		return s.failed("content could not be taken", err)
 	}
-	fields, received := header.claims()
+	fields, received := claims(header.Bytes())
 	if received >= maxReceived {
 		s.refuse(trail.Decision{Question: "is the message in a loop?", Outcome: "refused",
 			Rule: fmt.Sprintf("at most %d Received fields", maxReceived)}, mailLoop, "")
@@ -61,7 +61,8 @@ func (s *session) commit(ctx context.Context, draft *bodies.Draft, fields []stri
 		var item *spool.Item
 		if item, err = s.tryCommit(ctx, draft, fields); err == nil {
 			draft.Committed()
-			s.last, s.told = item.ID, s.conn.Transcript().Len()+1 // the reply to come is told already
+			s.conn.Transcript().Cut()
+			s.last, s.told = item.ID, 1 // the reply to come is told already
 			s.r.Queue.Enqueue(item)
 			return accepted.WithText("%s Message accepted for delivery", item.ID)
 		}

@@ -1,0 +1,267 @@
+package receiver
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"waybill/internal/config"
+	"waybill/internal/directory"
+	"waybill/internal/dns/dnstest"
+	"waybill/internal/mail"
+	"waybill/internal/mailbox"
+	"waybill/internal/smtp"
+	"waybill/internal/spool"
+	"waybill/internal/store"
+	"waybill/internal/store/bodies"
+	"waybill/internal/store/pebble"
+	"waybill/internal/trail"
+)
+
+// TestTranscripts plays testdata/*.txt against the policy of a listener, over real sockets with the real store. A file
+// is lines of
+//
+//	L: MTA | MSA        the listener's kind; further words: "trusted", "cleartext", "full", "down" (before the dialogue)
+//	C: text             sent with CR LF; {login NAME PASSWORD} becomes the base64 of AUTH PLAIN
+//	S: text             expected; "*" stands for any run of characters
+//	V: text             expected in the session's waybill, once the session is over: "outcome | rule | reason"
+//	H: text             expected in the prefix of the accepted message
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no transcripts", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			newBench(t, string(text)).play()
+		})
+	}
+}
+
+// bench is a receiver with everything under it, and the client's end of a connection to it.
+type bench struct {
+	t     *testing.T
+	lines []string
+
+	mu     sync.Mutex
+	events []trail.Event
+	items  []*spool.Item
+	spool  *spool.Spool
+	ended  chan struct{}
+
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+// Enqueue takes what the receiver accepted.
+func (b *bench) Enqueue(item *spool.Item) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.items = append(b.items, item)
+}
+
+func (b *bench) observe(e trail.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.events = append(b.events, e)
+	if e.Kind == trail.Ended {
+		close(b.ended)
+	}
+}
+
+// sick is a store that says that it cannot be used.
+type sick struct{ store.Store }
+
+func (sick) Healthy() error { return store.ErrUnavailable }
+
+func newBench(t *testing.T, text string) *bench {
+	b := &bench{t: t, lines: strings.Split(strings.TrimRight(text, "\n"), "\n"), ended: make(chan struct{})}
+	setting, ok := strings.CutPrefix(b.lines[0], "L: ")
+	if !ok {
+		t.Fatal("the first line is not L:")
+	}
+	words := strings.Fields(setting)
+	has := func(word string) bool { return strings.Contains(setting, word) }
+
+	logger := slog.New(slog.DiscardHandler)
+	engine, err := pebble.Open(pebble.Options{Dir: "store", FS: vfs.NewMem(), Logger: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { engine.Close() })
+	held := bodies.New(engine)
+	b.spool = spool.New(engine, held)
+	dir := directory.New(engine, []config.Domain{{Name: "example.test"}}, directory.Options{})
+	addAccount(t, engine, dir, mailbox.New(engine, held))
+	o := Options{
+		Hostname: "mail.example.test", Store: engine, Spool: b.spool, Directory: dir, Queue: b, Expire: time.Hour, Logger: logger,
+		Trail:   trail.New(engine, trail.Options{Observe: b.observe, Logger: logger}),
+		Names:   dnstest.Start(t, "$ORIGIN in-addr.arpa.\n1.0.0.127 PTR client.example.net.\n", "$ORIGIN example.net.\nclient A 127.0.0.1\n").Client,
+		MinFree: 1000, DiskFree: func() (uint64, error) { return 2000, nil },
+	}
+	local := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	if has("trusted") {
+		o.Trusted = local
+	}
+	if has("cleartext") {
+		o.CleartextFrom = local
+	}
+	if has("full") {
+		o.DiskFree = func() (uint64, error) { return 999, nil }
+	}
+	if has("down") {
+		o.Store = sick{engine}
+	}
+	b.serve(Kind(words[0]), New(o))
+	return b
+}
+
+func addAccount(t *testing.T, engine store.Store, dir *directory.Directory, boxes *mailbox.Mailboxes) {
+	t.Helper()
+	var batch store.Batch
+	alice := mail.Address{Local: "alice", Domain: "example.test"}
+	if err := dir.Add(t.Context(), &batch, alice, "secret"); err != nil {
+		t.Fatal(err)
+	}
+	boxes.Create(&batch, alice.Key(), mailbox.Inbox, time.Now())
+	if _, err := engine.Commit(t.Context(), &batch); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *bench) serve(kind Kind, r *Receiver) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	server := &smtp.Server{Hostname: r.Hostname, NewSession: r.Sessions(kind), Logger: r.Logger}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		server.Serve(ctx, l)
+	}()
+	b.t.Cleanup(func() {
+		cancel()
+		server.Shutdown(ctx)
+		l.Close()
+		<-served
+	})
+	if b.conn, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		b.t.Fatal(err)
+	}
+	b.conn.SetDeadline(time.Now().Add(20 * time.Second))
+	b.in = bufio.NewReader(b.conn)
+}
+
+func (b *bench) play() {
+	var verdicts, headers []string
+	for i, line := range b.lines[1:] {
+		kind, rest, _ := strings.Cut(line, ":")
+		rest = strings.TrimPrefix(rest, " ")
+		switch kind {
+		case "C":
+			fmt.Fprintf(b.conn, "%s\r\n", b.expand(rest))
+		case "S":
+			got, err := b.in.ReadString('\n')
+			if got = strings.TrimRight(got, "\r\n"); err != nil || !match(rest, got) {
+				b.t.Fatalf("line %d: got %q (%v), want %q", i+2, got, err, rest)
+			}
+		case "V":
+			verdicts = append(verdicts, rest)
+		case "H":
+			headers = append(headers, rest)
+		case "#", "":
+		default:
+			b.t.Fatalf("line %d: %q is no transcript line", i+2, line)
+		}
+	}
+	b.conn.Close()
+	<-b.ended
+	b.verdicts(verdicts)
+	b.headers(headers)
+}
+
+func (b *bench) expand(text string) string {
+	before, rest, ok := strings.Cut(text, "{login ")
+	if !ok {
+		return text
+	}
+	words, after, _ := strings.Cut(rest, "}")
+	name, password, _ := strings.Cut(words, " ")
+	return before + base64.StdEncoding.EncodeToString([]byte("\x00"+name+"\x00"+password)) + after
+}
+
+func (b *bench) verdicts(want []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var got []string
+	for _, e := range b.events {
+		if e.Decision != nil {
+			got = append(got, e.Decision.Outcome+" | "+e.Decision.Rule+" | "+e.Decision.Reason)
+		}
+	}
+	for i, w := range want {
+		if i >= len(got) || !match(w, got[i]) {
+			b.t.Errorf("decision %d: want %q, got %q", i+1, w, got)
+		}
+	}
+	if len(got) != len(want) {
+		b.t.Errorf("%d decisions, want %d: %q", len(got), len(want), got)
+	}
+}
+
+func (b *bench) headers(want []string) {
+	if len(want) == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.items) == 0 {
+		b.t.Fatal("no message was accepted")
+	}
+	r, err := b.spool.Open(b.t.Context(), b.items[0])
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer r.Close()
+	var content strings.Builder
+	if _, err := r.WriteTo(&content); err != nil {
+		b.t.Fatal(err)
+	}
+	for _, w := range want {
+		if !match("*"+w+"*", strings.ReplaceAll(content.String(), "\r\n\t", " ")) {
+			b.t.Errorf("no %q in\n%s", w, content.String())
+		}
+	}
+}
+
+// match says whether text is pattern, in which "*" stands for any run of characters.
+func match(pattern, text string) bool {
+	parts := strings.Split(pattern, "*")
+	rest, ok := strings.CutPrefix(text, parts[0])
+	for _, part := range parts[1:] {
+		_, after, found := strings.Cut(rest, part)
+		if part == "" {
+			after, found = "", true
+		}
+		ok, rest = ok && found, after
+	}
+	return ok && rest == ""
+}
