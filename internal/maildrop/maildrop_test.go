@@ -233,12 +233,18 @@ type obstinate struct {
 	fail     []error
 	before   func() // called before the next commit
 	barriers int
+	broken   error // what Barrier returns
 }
 
 func (o *obstinate) Barrier(ctx context.Context) error {
 	o.mu.Lock()
 	o.barriers++
+	broken := o.broken
+	o.broken = nil
 	o.mu.Unlock()
+	if broken != nil {
+		return broken
+	}
 	return o.Store.Barrier(ctx)
 }
 
@@ -370,6 +376,32 @@ func TestLogins(t *testing.T) {
 	}
 	if err := second.Login(t.Context(), you, password); err != nil {
 		t.Errorf("after the first session: %v", err)
+	}
+}
+
+// TestMaildropThatCannotBeOpened is not locked, and the client may try again.
+func TestMaildropThatCannotBeOpened(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.store.broken = store.ErrUnavailable
+	c := s.connect()
+	refused, ok := errors.AsType[*pop3.RefusedError](c.Login(t.Context(), you, password))
+	if !ok || refused.Code != "SYS/TEMP" || strings.Contains(refused.Text, "store") {
+		t.Errorf("got %v", refused)
+	}
+	if err := c.Login(t.Context(), you, password); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSessionsWithoutLoginAreNotTold: nobody fills the trail by connecting.
+func TestSessionsWithoutLoginAreNotTold(t *testing.T) {
+	t.Parallel()
+	book := &notebook{}
+	st := story{service: New(Options{Trail: book})}
+	st.closed(nil)
+	if len(book.events) != 0 {
+		t.Errorf("told %v", book.events)
 	}
 }
 

@@ -59,7 +59,7 @@ func (s *session) open(ctx context.Context, account directory.Account) (_ *drop,
 	if err != nil {
 		return nil, fmt.Errorf("open the maildrop of %s: %w", key, err)
 	}
-	if err := error(nil); err != nil {
+	if err := s.service.Store.Barrier(ctx); err != nil {
 		return nil, fmt.Errorf("open the maildrop of %s: %w", key, err)
 	}
 	d := &drop{

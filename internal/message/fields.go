@@ -132,12 +132,18 @@ func isFieldName(name string) bool {
 	return name != "" && len(name) <= maxName
 }
 
-// unfold removes the line ends of a field's value (RFC 5322 §2.2.3).
+// unfold makes one line of a field's value: each fold becomes one space (RFC 5322 §2.2.3 leaves its white space as it
+// is, which is of no use to anybody who reads it).
 func unfold(value []byte) string {
 	var b strings.Builder
-	for len(value) > 0 {
+	for first := true; len(value) > 0; first = false {
 		end := lineEnd(value)
-		b.Write(trimLineEnd(value[:end]))
+		line := trimLineEnd(value[:end])
+		if !first {
+			line = bytes.TrimLeft(line, " \t")
+			b.WriteByte(' ')
+		}
+		b.Write(line)
 		value = value[end:]
 	}
 	return strings.Trim(b.String(), " \t")

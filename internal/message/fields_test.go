@@ -11,7 +11,7 @@ func TestFields(t *testing.T) {
 	for name, test := range map[string]struct{ header, want string }{
 		"plain":             {"From: a@b.test\r\nTo: c@d.test\r\n", "From=a@b.test|To=c@d.test"},
 		"ends at the body":  {"A: 1\r\n\r\nB: 2\r\n", "A=1"},
-		"folded":            {"A: one\r\n two\r\n\tthree\r\nB: 2\r\n", "A=one two\tthree|B=2"},
+		"folded":            {"A: one\r\n two\r\n\tthree\r\nB: 2\r\n", "A=one two three|B=2"},
 		"bare LF":           {"A: 1\nB: 2\n\nC: 3\n", "A=1|B=2"},
 		"no line end":       {"A: 1", "A=1"},
 		"empty value":       {"A:\r\nB:   \r\n", "A=|B="},

@@ -58,6 +58,9 @@ func (p ReportRecipient) write(b *bytes.Buffer) {
 	}
 	row(b, "Result", map[Action]string{ActionFailed: "not delivered", ActionDelayed: "not delivered yet"}[p.Action])
 	cause, advice := Meaning(p.Status)
+	if p.Action == ActionDelayed {
+		advice = "Nothing: it is tried again."
+	}
 	row(b, "Reason", cause)
 	if p.Explanation != "" {
 		row(b, "", dialogue.Printable(p.Explanation))

@@ -7,7 +7,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"waybill/internal/dialogue"
 	"waybill/internal/mail"
 	"waybill/internal/spool"
 	"waybill/internal/store"
@@ -108,50 +107,6 @@ func final(outcomes []spool.Outcome) []spool.Outcome {
 	return kept
 }
 
-const (
-	failureLimit = 3           // unanswered attempts in a row that make a next hop quiet
-	quietTime    = time.Minute // how long, at most; the first retry delay if that is shorter
-	quietMemory  = time.Hour   // how long a next hop's failures are remembered while nothing comes for it
-)
-
-var notTried = mail.NewStatus(451, "4.4.1", "")
-
-// quiet says whether a next hop is left alone for now, and why.
-func (q *Queue) quiet(h *hop) (words string, yes bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return h.lastWords, time.Now().Before(h.quietUntil)
-}
-
-// listen notes whether a next hop answered at all.
-func (q *Queue) listen(h *hop, outcomes []spool.Outcome) {
-	words, silent := silence(outcomes)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if !silent {
-		h.failures, h.quietUntil, h.lastWords = 0, time.Time{}, ""
-		return
-	}
-	h.failures++
-	h.lastWords = words
-	if h.failures >= failureLimit {
-		h.quietUntil = time.Now().Add(min(quietTime, q.schedule.retry[0]))
-	}
-}
-
-// silence says whether every outcome is "no answer from host" (RFC 3463 §3.5: X.4.1) or "no name server
-// answered" (X.4.3).
-func silence(outcomes []spool.Outcome) (words string, yes bool) {
-	for _, o := range outcomes {
-		e := o.Status.Enhanced
-		if !o.Status.Temporary() || e[1] != 4 || e[2] != 1 && e[2] != 3 {
-			return "", false
-		}
-		words = o.Status.Text
-	}
-	return dialogue.Printable(words), len(outcomes) > 0
-}
-
 // recordGroup records several messages in one batch; their entries' locks are held. It tries once.
 func (q *Queue) recordGroup(ctx context.Context, group []*task) bool {
 	if len(group) < 2 {
@@ -177,6 +132,9 @@ func (q *Queue) recordGroup(ctx context.Context, group []*task) bool {
 	return true
 }
 
+// noRoom is the outcome when a counter of the batch, as of a mailbox's messages, has reached its limit.
+var noRoom = mail.NewStatus(452, "4.2.2", "the mailbox is full")
+
 // recordTries bounds how often one outcome meets a conflict before the message is left to a later scan.
 const recordTries = 10
 
@@ -200,6 +158,11 @@ func (q *Queue) record(ctx context.Context, t *task, deliver func(*store.Batch) 
 		}
 		if err == nil {
 			return
+		}
+		if errors.Is(err, store.ErrLimit) {
+			full := report{outcomes: same(t.attemptOf().Recipients, noRoom)}
+			deliver = func(*store.Batch) report { return full }
+			continue
 		}
 		q.Logger.Warn("outcome not recorded yet", "message", t.entry.id, "error", err)
 		if err = q.reload(ctx, t.entry, err); err != nil {

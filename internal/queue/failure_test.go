@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -32,7 +33,7 @@ func TestStoreFailure(t *testing.T) {
 func testStoreFailure(t *testing.T, r *rig, cause error, applied bool) {
 	var failures atomic.Int32
 	fail := func(*store.Batch) error {
-		if failures.Add(1) > 12 {
+		if failures.Add(1) > 8 {
 			return nil
 		}
 		return fmt.Errorf("injected: %w", cause)
@@ -75,7 +76,7 @@ func testStoreFailure(t *testing.T, r *rig, cause error, applied bool) {
 	if n := r.local.tried("me@a.test"); n == 0 {
 		t.Error("the DSN got lost")
 	}
-	if n := len(r.queue.active); n != 0 {
+	if n := r.inMemory(); n != 0 {
 		t.Errorf("%d messages stay in memory", n)
 	}
 }
@@ -102,6 +103,37 @@ func TestRecoverUnderLoad(t *testing.T) {
 			if r.load(id) != nil || len(r.filed(id)) != 1 {
 				t.Fatalf("%s was not delivered: %+v", id, r.load(id))
 			}
+		}
+	})
+}
+
+// A mailbox whose counters are at their limit is full: tried again later, like any other temporary failure, and
+// the messages filed in the same batch do not suffer.
+func TestLimitIsTemporary(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.store.before = func(b *store.Batch) error {
+			for _, put := range b.Puts {
+				if strings.HasSuffix(string(put.Key), "/full@a.test") {
+					return store.ErrLimit
+				}
+			}
+			return nil
+		}
+	}, func(t *testing.T, r *rig) {
+		var ids []mail.ID
+		for i := range 20 {
+			ids = append(ids, r.send("me@a.test", fmt.Sprintf("you%d@a.test", i)))
+		}
+		full := r.send("me@a.test", "full@a.test")
+		synctest.Wait()
+		for _, id := range ids {
+			if r.load(id) != nil || len(r.filed(id)) != 1 {
+				t.Fatalf("%s was not delivered", id)
+			}
+		}
+		item := r.load(full)
+		if item == nil || item.Recipients[0].Status.Enhanced != (mail.Enhanced{4, 2, 2}) || item.Due.Sub(item.Accepted) != time.Minute {
+			t.Errorf("the full mailbox: %+v", item)
 		}
 	})
 }

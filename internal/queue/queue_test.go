@@ -12,7 +12,6 @@ import (
 
 	"waybill/internal/mail"
 	"waybill/internal/spool"
-	"waybill/internal/store"
 	"waybill/internal/trail"
 )
 
@@ -158,7 +157,6 @@ func TestNoBounceOfABounce(t *testing.T) {
 // Next hops that end at different times: the message is due again once, after the last of them, and only the
 // pending recipients are attempted.
 func TestNextHopsOfOneMessage(t *testing.T) {
-	release := make(chan struct{})
 	bubble(t, func(r *rig) {
 		r.remote.answer = byLocalPart
 		r.remote.hold = func(_ context.Context, a spool.Attempt) {
@@ -180,7 +178,7 @@ func TestNextHopsOfOneMessage(t *testing.T) {
 		if wait := time.Until(item.Due); wait < 58*time.Second || wait > time.Minute {
 			t.Errorf("due again in %v, want a minute after the last outcome", wait)
 		}
-		for _, ev := range r.events {
+		for _, ev := range r.all() {
 			if ev.Kind == trail.Deferred && !ev.NextAt.Equal(item.Due) {
 				t.Errorf("%s is deferred until %v, but due at %v", ev.Recipient, ev.NextAt, item.Due)
 			}
@@ -192,143 +190,6 @@ func TestNextHopsOfOneMessage(t *testing.T) {
 		}
 		if n := r.local.tried("you@a.test"); n != 1 {
 			t.Errorf("the local recipient was attempted %d times", n)
-		}
-	})
-	close(release)
-}
-
-// A dead next hop neither delays the others nor gets more than its share of workers, and after some failures it
-// is left alone.
-func TestDeadNextHop(t *testing.T) {
-	bubble(t, func(r *rig) {
-		r.remote.hold = func(_ context.Context, a spool.Attempt) {
-			if a.NextHop == "dead.test" {
-				time.Sleep(5 * time.Minute)
-			}
-		}
-		r.remote.answer = func(a spool.Attempt, _ int) mail.Status {
-			if a.NextHop == "dead.test" {
-				return mail.NewStatus(451, "4.4.1", "no answer")
-			}
-			return mail.NewStatus(250, "2.0.0", "ok")
-		}
-	}, func(t *testing.T, r *rig) {
-		var dead []mail.ID
-		for i := range 200 {
-			dead = append(dead, r.send("me@a.test", fmt.Sprintf("you%d@dead.test", i)))
-		}
-		var live []mail.ID
-		for i := range 200 {
-			live = append(live, r.send("me@a.test", fmt.Sprintf("you@live%d.test", i%10)))
-		}
-		synctest.Wait()
-		for _, id := range live {
-			if r.load(id) != nil {
-				t.Fatal("a message waits for the dead next hop")
-			}
-		}
-		if n := r.remote.most["dead.test"]; n != r.options.PerHop {
-			t.Errorf("%d attempts at the dead next hop at once, want %d", n, r.options.PerHop)
-		}
-		time.Sleep(5*time.Minute + time.Second)
-		synctest.Wait()
-		tried, deferred := 0, 0
-		for i, id := range dead {
-			tried += r.remote.tried(fmt.Sprintf("you%d@dead.test", i))
-			item := r.load(id)
-			if item == nil {
-				t.Fatalf("message %d is gone", i)
-			}
-			if item.Due.After(time.Now()) && item.Attempts == 1 {
-				deferred++
-			}
-		}
-		// Some began a second attempt before enough had failed.
-		if tried > 2*r.options.PerHop || deferred < 200-r.options.PerHop {
-			t.Errorf("%d attempts were made at a next hop that does not answer, %d messages are deferred", tried, deferred)
-		}
-		if n := len(r.queue.active); n != 200-deferred {
-			t.Errorf("%d messages are in memory, %d are deferred", n, deferred)
-		}
-	})
-}
-
-// What memory has no room for waits on disk and is found there.
-func TestMemoryIsBounded(t *testing.T) {
-	bubble(t, func(r *rig) {
-		r.options.MaxActive = 7
-		r.remote.hold = func(context.Context, spool.Attempt) { time.Sleep(time.Second) }
-	}, func(t *testing.T, r *rig) {
-		var ids []mail.ID
-		for range 100 {
-			ids = append(ids, r.send("me@a.test", "you@b.test"))
-			if n := len(r.queue.active); n > 7 {
-				t.Fatalf("%d messages in memory", n)
-			}
-		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		for _, id := range ids {
-			if r.load(id) != nil {
-				t.Fatalf("%s was forgotten", id)
-			}
-		}
-		if n := r.remote.tried("you@b.test"); n != 100 {
-			t.Errorf("%d attempts for 100 messages", n)
-		}
-	})
-}
-
-// What was accepted while the queue was not there is found at start.
-func TestStartWalksTheIndex(t *testing.T) {
-	var ids []mail.ID
-	bubble(t, func(r *rig) {
-		for i := range 600 {
-			ids = append(ids, r.accept("me@a.test", fmt.Sprintf("you%d@a.test", i)).ID)
-		}
-	}, func(t *testing.T, r *rig) {
-		synctest.Wait()
-		for _, id := range ids {
-			if r.load(id) != nil || len(r.filed(id)) != 1 {
-				t.Fatalf("%s was not delivered", id)
-			}
-		}
-	})
-}
-
-// A scan may find a message before its Enqueue comes: it is attempted once all the same.
-func TestScanBeforeEnqueue(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, r *rig) {
-		item := r.accept("me@a.test", "you@b.test")
-		r.queue.wantScan(time.Now())
-		synctest.Wait()
-		r.queue.Enqueue(item)
-		synctest.Wait()
-		if n := r.remote.tried("you@b.test"); n != 1 {
-			t.Errorf("%d attempts", n)
-		}
-	})
-}
-
-// More recipients than one attempt may have.
-func TestManyRecipients(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, r *rig) {
-		var recipients []string
-		for i := range 450 {
-			recipients = append(recipients, fmt.Sprintf("you%d@b.test", i), fmt.Sprintf("you%d@a.test", i))
-		}
-		id := r.send("me@a.test", recipients...)
-		synctest.Wait()
-		if r.load(id) != nil {
-			t.Error("custody has not ended")
-		}
-		if n := len(r.filed(id)); n != 450 {
-			t.Errorf("filed for %d local recipients", n)
-		}
-		for _, path := range recipients {
-			if strings.HasSuffix(path, "@b.test") && r.remote.tried(path) != 1 {
-				t.Fatalf("%s was attempted %d times", path, r.remote.tried(path))
-			}
 		}
 	})
 }
@@ -385,30 +246,6 @@ func TestShutdownBreaksOff(t *testing.T) {
 		synctest.Wait()
 		if n := r.remote.tried("you@b.test"); n != 1 {
 			t.Errorf("the delivered recipient was attempted %d times", n)
-		}
-	})
-}
-
-// The same message twice in a batch of several: the batch conflicts, each is filed on its own.
-func TestGroupConflict(t *testing.T) {
-	conflicts := 0
-	bubble(t, nil, func(t *testing.T, r *rig) {
-		r.store.before = func(b *store.Batch) error {
-			if len(b.Puts) > 12 && conflicts == 0 {
-				conflicts++
-				return store.ErrConflict
-			}
-			return nil
-		}
-		var ids []mail.ID
-		for i := range 200 {
-			ids = append(ids, r.send("me@a.test", fmt.Sprintf("you%d@a.test", i)))
-		}
-		synctest.Wait()
-		for _, id := range ids {
-			if r.load(id) != nil || len(r.filed(id)) != 1 {
-				t.Fatalf("%s was not delivered", id)
-			}
 		}
 	})
 }

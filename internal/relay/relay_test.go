@@ -80,3 +80,30 @@ func TestHostsAreBounded(t *testing.T) {
 		t.Errorf("%d hosts would be looked up", got)
 	}
 }
+
+// Words of a peer are kept within bounds: they are stored with the recipient, shown and sent on in a DSN.
+func TestWordsAreBounded(t *testing.T) {
+	t.Parallel()
+	s := &session{target: target{host: "mx.b.test"}}
+	v := s.words(mail.Status{Code: 550, Text: strings.Repeat("x\n\x1b[31m", 100000)}, nil)
+	if len(v.Text) > 1000 || strings.ContainsAny(v.Text, "\x1b\n") {
+		t.Errorf("%d octets of a peer's words are kept: %.60q", len(v.Text), v.Text)
+	}
+}
+
+// What a host offers and says is read without harm, whatever it is.
+func FuzzWords(f *testing.F) {
+	f.Add("1000", "0W6TGW001EEYT2 Message accepted for delivery")
+	f.Add("", "Ok: queued as <0W6TGW001EEYT2>;")
+	f.Add("99999999999999999999", "\xff\x00")
+	f.Fuzz(func(t *testing.T, size, text string) {
+		if n := parseSize(size); n < 0 {
+			t.Errorf("parseSize(%q) = %d", size, n)
+		}
+		if id := idIn(text, time.Now()); id != "" {
+			if again, err := mail.ParseID(string(id)); err != nil || again != id {
+				t.Errorf("idIn(%q) = %q", text, id)
+			}
+		}
+	})
+}

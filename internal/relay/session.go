@@ -42,7 +42,7 @@ func (d *delivery) try(ctx context.Context, t target) {
 func (d *delivery) trySession(ctx context.Context, t target, useTLS bool) (handshakeFailed bool) {
 	d.sessions++
 	s := &session{delivery: d, target: t, began: time.Now(),
-		id: fmt.Sprintf("%s.%d.%d", d.attempt.Item.ID, d.attempt.Number, d.sessions)}
+		id: fmt.Sprintf("%s.%d.%d.%d", d.attempt.Item.ID, d.attempt.Number, d.attempt.Recipients[0], d.sessions)}
 	v, handshakeFailed := s.connect(ctx, useTLS)
 	if s.client != nil {
 		defer s.client.Close()

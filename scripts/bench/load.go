@@ -2,12 +2,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/textproto"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,8 +21,8 @@ const patience = time.Minute
 
 // connection is one client connection, SMTP or POP3.
 type connection struct {
-	net  net.Conn
-	text *textproto.Reader
+	net net.Conn
+	in  *bufio.Reader
 }
 
 func dial(ctx context.Context, address string) (*connection, error) {
@@ -31,15 +31,31 @@ func dial(ctx context.Context, address string) (*connection, error) {
 		return nil, err
 	}
 	nc.SetDeadline(time.Now().Add(patience))
-	return &connection{net: nc, text: textproto.NewReader(bufio.NewReader(nc))}, nil
+	return &connection{net: nc, in: bufio.NewReader(nc)}, nil
 }
 
 func (c *connection) close() { c.net.Close() }
 
-// expect reads a reply of SMTP that must begin with the code.
-func (c *connection) expect(code int) error {
-	_, _, err := c.text.ReadResponse(code)
-	return err
+// line reads one line, without its end. It is valid until the next read.
+func (c *connection) line() ([]byte, error) {
+	line, err := c.in.ReadSlice('\n')
+	return bytes.TrimRight(line, "\r\n"), err
+}
+
+// expect reads a reply of SMTP, of one line or more, that must have the code.
+func (c *connection) expect(code string) error {
+	for {
+		line, err := c.line()
+		if err != nil {
+			return err
+		}
+		if len(line) < 3 || string(line[:3]) != code {
+			return fmt.Errorf("reply %q instead of %s", line, code)
+		}
+		if len(line) == 3 || line[3] != '-' {
+			return nil
+		}
+	}
 }
 
 // send delivers n messages over o.sessions connections, each kept for all its messages, and adds to filed how many
@@ -78,11 +94,11 @@ func session(ctx context.Context, address string, size int, next func() int, n i
 	defer c.close()
 	stop := context.AfterFunc(ctx, c.close)
 	defer stop()
-	if err := c.expect(220); err != nil {
+	if err := c.expect("220"); err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(c.net, "EHLO client.%s\r\n", domain)
-	if err := c.expect(250); err != nil {
+	if err := c.expect("250"); err != nil {
 		return nil, err
 	}
 	var times []time.Duration
@@ -95,14 +111,14 @@ func session(ctx context.Context, address string, size int, next func() int, n i
 		times = append(times, took)
 	}
 	fmt.Fprint(c.net, "QUIT\r\n")
-	return times, c.expect(221)
+	return times, c.expect("221")
 }
 
 // transaction sends one message with its envelope in one group (RFC 2920) and returns how long the reply to the dot took.
 func (c *connection) transaction(to string, message []byte) (time.Duration, error) {
 	c.net.SetDeadline(time.Now().Add(patience))
-	fmt.Fprintf(c.net, "MAIL FROM:<sender@elsewhere.test>\r\nRCPT TO:<%s>\r\nDATA\r\n", to)
-	for _, code := range []int{250, 250, 354} {
+	fmt.Fprintf(c.net, "MAIL FROM:<sender@elsewhere.test>\r\nRCPT TO:<%s>\r\nDATA\r\n", to) // one write: one group
+	for _, code := range [...]string{"250", "250", "354"} {
 		if err := c.expect(code); err != nil {
 			return 0, err
 		}
@@ -111,7 +127,7 @@ func (c *connection) transaction(to string, message []byte) (time.Duration, erro
 		return 0, err
 	}
 	begin := time.Now()
-	err := c.expect(250)
+	err := c.expect("250")
 	return time.Since(begin), err
 }
 
@@ -205,25 +221,25 @@ func stat(ctx context.Context, address, user string) (int, error) {
 		return 0, err
 	}
 	defer c.close()
-	if _, err := c.text.ReadLine(); err != nil {
+	if _, err := c.line(); err != nil {
 		return 0, err
 	}
-	var answer string
+	var answer []byte
 	for _, command := range []string{"USER " + user, "PASS " + password, "STAT"} {
 		fmt.Fprint(c.net, command+"\r\n")
-		if answer, err = c.text.ReadLine(); err != nil {
+		if answer, err = c.line(); err != nil {
 			return 0, err
 		}
-		if !strings.HasPrefix(answer, "+OK") {
+		if !bytes.HasPrefix(answer, []byte("+OK")) {
 			return 0, fmt.Errorf("%.4s: %s", command, answer)
 		}
 	}
-	fmt.Fprint(c.net, "QUIT\r\n")
-	c.text.ReadLine()
-	fields := strings.Fields(answer)
+	fields := strings.Fields(string(answer))
 	if len(fields) < 3 {
 		return 0, fmt.Errorf("STAT: %s", answer)
 	}
+	fmt.Fprint(c.net, "QUIT\r\n")
+	c.line() // the maildrop is free again
 	return strconv.Atoi(fields[1])
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -105,6 +106,15 @@ func procNumber(pid int, file, label string) int64 {
 		}
 	}
 	return 0
+}
+
+// ownCPU is the processor time of this process so far.
+func ownCPU() time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
 // usageMeter measures CPU, writes and memory of the servers during a load.

@@ -198,7 +198,7 @@ func awaitGreeting(ctx context.Context, address string) error {
 	for {
 		c, err := dial(ctx, address)
 		if err == nil {
-			_, err = c.text.ReadLine()
+			_, err = c.line()
 			c.close()
 		}
 		if err == nil {

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"encoding/binary"
 	"time"
 
@@ -28,12 +29,12 @@ func Drafts() []byte { return []byte("draft/") }
 
 // ParseDraft takes the key of a draft's mark apart; ok is false if it is none.
 func ParseDraft(key []byte) (begun time.Time, id bodyID, ok bool) {
-	const prefix = len("draft/")
-	if len(key) != prefix+24 {
+	rest, ok := bytes.CutPrefix(key, Drafts())
+	if !ok || len(rest) != 24 {
 		return time.Time{}, id, false
 	}
-	copy(id[:], key[prefix+8:])
-	return time.UnixMilli(int64(binary.BigEndian.Uint64(key[prefix:]))).UTC(), id, true
+	copy(id[:], rest[8:])
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(rest))).UTC(), id, true
 }
 
 // Ref is the key by which a holder keeps a body alive.
@@ -54,11 +55,11 @@ func Sweeps() []byte { return []byte("sweep/") }
 
 // ParseSweep returns the body of a mark; ok is false if key is none.
 func ParseSweep(key []byte) (id bodyID, ok bool) {
-	const prefix = len("sweep/")
-	if len(key) < prefix+16 {
+	rest, ok := bytes.CutPrefix(key, Sweeps())
+	if !ok || len(rest) < len(id) {
 		return id, false
 	}
-	copy(id[:], key[prefix:])
+	copy(id[:], rest)
 	return id, true
 }
 

@@ -64,7 +64,7 @@ type Options struct {
 	// ReopenPauses are the pauses before the attempts to reopen a failed store, the last one again and again.
 	// Empty: 100 ms, growing to 30 s.
 	ReopenPauses []time.Duration
-	// MemTableSize is the size in octets that a table in memory grows to before it is written out; 0: 32 MiB.
+	// MemTableSize is the size in octets that a table in memory grows to before it is written out; 0: 64 MiB.
 	// Tests on file systems in memory take less.
 	MemTableSize uint64
 }
@@ -100,7 +100,7 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("open store %s: %w", o.Dir, err)
 	}
 	s := &Store{
-		o: o, lock: lock, cache: pebble.NewCache(cacheSize),
+		o: o, lock: lock, cache: pebble.NewCache(cacheSize(o)),
 		quit: make(chan struct{}), kept: make(chan struct{}),
 	}
 	g, err := s.openGeneration()

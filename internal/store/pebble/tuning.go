@@ -1,8 +1,6 @@
 package pebble
 
 import (
-	"os"
-	"strconv"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -10,27 +8,36 @@ import (
 )
 
 const (
-	cacheSize    = 32 << 20
-	memTableSize = 32 << 20
+	// memTableSize: the larger, the fewer changes of the log, and the more of what lives for seconds only (spool
+	// records, due entries) dies before it is written a second time. The first table has 256 KiB and each is twice
+	// the one before, so that a store at rest is small. Commits of 8 KiB and four small keys at 64 writers took
+	// 57 µs of CPU and 20 KB written each with 64 MiB, 73 µs and 26 KB with 32 MiB.
+	memTableSize = 64 << 20
+	// blockCache is for blocks of files alone. Pebble takes the tables in memory out of the same cache, which
+	// therefore is larger: a cache full of tables makes each check of an absent key read filters from the disk.
+	blockCache = 32 << 20
 	// separateFrom is the size of the values that go into files of their own, which compaction does not copy.
-	separateFrom = 1 << 10
+	separateFrom = 512
 )
+
+// cacheSize leaves room for the table being filled and the one being written out.
+func cacheSize(o Options) int64 { return blockCache + 2*int64(o.MemTableSize) }
 
 // tuned returns Pebble's options: bodies of some KiB that are written once, read once and deleted, and many
 // small keys that live for seconds.
 func (s *Store) tuned(g *generation) *pebble.Options {
 	o := &pebble.Options{
 		FS:                 g.fence,
-		Cache: pebble.NewCache(int64(env("CA",32))<<20),
+		Cache:              s.cache,
 		Logger:             g.log,
 		EventListener:      g.log.listener(),
 		FormatMajorVersion: pebble.FormatValueSeparation,
 
-		MemTableSize: uint64(env("MT", 32))<<20,
-		MemTableStopWritesThreshold: env("ST",4),
-		L0CompactionThreshold: env("L0",4),
+		MemTableSize:                s.o.MemTableSize,
+		MemTableStopWritesThreshold: 3,
+		L0CompactionThreshold:       8,
 		L0StopWritesThreshold:       24,
-		LBaseMaxBytes: int64(env("LB",64))<<20,
+		LBaseMaxBytes:               64 << 20,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		BytesPerSync:                1 << 20,
 		MaxOpenFiles:                500,
@@ -39,15 +46,12 @@ func (s *Store) tuned(g *generation) *pebble.Options {
 	}
 	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
 		return pebble.ValueSeparationPolicy{
-			Enabled: true, MinimumSize: env("MIN",1024), MaxBlobReferenceDepth: 10,
+			Enabled: true, MinimumSize: separateFrom, MaxBlobReferenceDepth: 10,
 			RewriteMinimumAge: time.Minute, TargetGarbageRatio: 0.3,
 		}
 	}
-	if env("NC",0)==1 { o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone }) }
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	return o
 }
-
-func env(k string, d int) int { if n, err := strconv.Atoi(os.Getenv(k)); err == nil { return n }; return d }

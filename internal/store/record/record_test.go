@@ -46,7 +46,11 @@ func TestMistakesAreTold(t *testing.T) {
 		"other format": func() error { return NewReader([]byte{2}, 1).End() },
 		"left over":    func() error { return NewReader([]byte{1, 0}, 1).End() },
 		"short text":   func() error { r := NewReader([]byte{1, 5, 'a'}, 1); r.Text(); return r.Err() },
-		"long varint":  func() error { r := NewReader([]byte("\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), 1); r.Uvarint(); return r.Err() },
+		"long varint": func() error {
+			r := NewReader([]byte("\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), 1)
+			r.Uvarint()
+			return r.Err()
+		},
 		"huge size":    func() error { r := NewReader(binary.AppendUvarint([]byte{1}, 1<<63), 1); r.Size(); return r.Err() },
 		"huge number":  func() error { r := NewReader(binary.AppendUvarint([]byte{1}, 1<<31), 1); r.Uint31(); return r.Err() },
 		"short number": func() error { r := NewReader([]byte{1, 0, 0, 0}, 1); r.Uint32(); return r.Err() },

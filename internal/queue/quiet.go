@@ -1,0 +1,53 @@
+package queue
+
+import (
+	"time"
+
+	"waybill/internal/dialogue"
+	"waybill/internal/mail"
+	"waybill/internal/spool"
+)
+
+const (
+	failureLimit = 3           // unanswered attempts in a row that make a next hop quiet
+	quietTime    = time.Minute // how long, at most; the first retry delay if that is shorter
+	quietMemory  = time.Hour   // how long a next hop's failures are remembered while nothing comes for it
+)
+
+var notTried = mail.NewStatus(451, "4.4.1", "")
+
+// quiet says whether a next hop is left alone for now, and why.
+func (q *Queue) quiet(h *hop) (words string, yes bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return h.lastWords, time.Now().Before(h.quietUntil)
+}
+
+// listen notes whether a next hop answered at all.
+func (q *Queue) listen(h *hop, outcomes []spool.Outcome) {
+	words, silent := silence(outcomes)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !silent {
+		h.failures, h.quietUntil, h.lastWords = 0, time.Time{}, ""
+		return
+	}
+	h.failures++
+	h.lastWords = words
+	if h.failures >= failureLimit {
+		h.quietUntil = time.Now().Add(min(quietTime, q.schedule.retry[0]))
+	}
+}
+
+// silence says whether every outcome is "no answer from host" (RFC 3463 §3.5: X.4.1) or "no name server
+// answered" (X.4.3).
+func silence(outcomes []spool.Outcome) (words string, yes bool) {
+	for _, o := range outcomes {
+		e := o.Status.Enhanced
+		if !o.Status.Temporary() || e[1] != 4 || e[2] != 1 && e[2] != 3 {
+			return "", false
+		}
+		words = o.Status.Text
+	}
+	return dialogue.Printable(words), len(outcomes) > 0
+}

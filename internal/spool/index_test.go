@@ -1,0 +1,223 @@
+package spool
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"waybill/internal/mail"
+	"waybill/internal/store"
+	"waybill/internal/store/bodies"
+	"waybill/internal/store/faultfs"
+	"waybill/internal/store/keys"
+)
+
+// TestDueAgainstModel enters, settles and ends items at random times; the index must always show what there is.
+func TestDueAgainstModel(t *testing.T) {
+	t.Parallel()
+	st := open(t, vfs.NewMem())
+	s := New(st, bodies.New(st))
+	items := map[mail.ID]*Item{}
+	clock := began
+	for step := range 1200 {
+		clock = clock.Add(time.Duration(rand.IntN(1000)) * time.Millisecond)
+		switch rand.IntN(4) {
+		case 0, 1:
+			item := newItem(clock.Add(time.Duration(rand.IntN(3)-2)*time.Second), "a")
+			item.ID = mail.NewID(clock, uint16(step))
+			enter(t, s, item, []byte("x"))
+			items[item.ID] = item
+		case 2:
+			for id, item := range items {
+				var b store.Batch
+				outcome := later
+				if rand.IntN(3) > 0 {
+					outcome = done
+					delete(items, id)
+				}
+				s.Settle(&b, item, []Outcome{{Recipient: 0, Status: outcome}}, clock.Add(time.Duration(rand.IntN(100))*time.Second))
+				item.Version = commit(t, st, &b).Version
+				break
+			}
+		case 3:
+			checkDue(t, s, items, clock)
+		}
+	}
+}
+
+func checkDue(t *testing.T, s *Spool, items map[mail.ID]*Item, until time.Time) {
+	t.Helper()
+	var want []DueEntry
+	var first time.Time
+	for id, item := range items {
+		if !item.Due.After(until) {
+			want = append(want, DueEntry{id, item.Due})
+		}
+		first = earliest(first, item.Due)
+	}
+	slices.SortFunc(want, func(a, b DueEntry) int { return bytes.Compare(keys.Due(a.Due, a.ID), keys.Due(b.Due, b.ID)) })
+	var got []DueEntry
+	var after DueEntry
+	for {
+		page, err := s.Due(t.Context(), until, after, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, page...)
+		if len(page) < 3 {
+			break
+		}
+		after = page[2]
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Fatalf("due until %v:\n%v, want\n%v", until, got, want)
+	}
+	next, ok, err := s.NextDue(t.Context())
+	if err != nil || ok != (len(items) > 0) || !next.Equal(first) {
+		t.Fatalf("next due %v, %v, %v; want %v", next, ok, err, first)
+	}
+}
+
+// TestLowWaterMark: what ended long ago is not scanned again; what is committed late is found all the same.
+func TestLowWaterMark(t *testing.T) {
+	t.Parallel()
+	st := open(t, vfs.NewMem())
+	s := New(st, bodies.New(st))
+	next := func() time.Time {
+		due, _, err := s.NextDue(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return due
+	}
+	turn := func() { // two spans pass
+		s.index.start(time.Now())
+		s.index.turned = time.Time{}
+		s.index.start(time.Now())
+		s.index.turned = time.Time{}
+	}
+	due := began.Truncate(time.Microsecond)
+	old, young := newItem(due, "a"), newItem(due.Add(time.Hour), "a")
+	young.ID = mail.NewID(began, 2)
+	enter(t, s, old, []byte("x"))
+	enter(t, s, young, []byte("x"))
+	var b store.Batch
+	s.Settle(&b, old, []Outcome{{Recipient: 0, Status: done}}, due)
+	commit(t, st, &b)
+	turn()
+	if !next().Equal(young.Due) {
+		t.Fatal("the first entry is another")
+	}
+	if key, _ := s.index.start(time.Now()); !bytes.Equal(key, keys.DueFrom(young.Due)) {
+		t.Errorf("the next scan begins at %q, not at the first entry", key)
+	}
+
+	// A batch is built, then a scan comes, then the batch is committed.
+	late := newItem(due.Add(time.Minute), "a")
+	late.ID = mail.NewID(began, 3)
+	d := s.NewDraft()
+	defer d.Discard()
+	b = store.Batch{}
+	if err := s.Enter(&b, d, nil, late); err != nil {
+		t.Fatal(err)
+	}
+	next()
+	commit(t, st, &b)
+	if !next().Equal(late.Due) {
+		t.Error("an item that was entered while a scan ran is not found")
+	}
+
+	// The same, but the commit takes longer than the announcement is remembered: it is found when the mark is forgotten.
+	slow := newItem(due.Add(time.Second), "a")
+	slow.ID = mail.NewID(began, 4)
+	b = store.Batch{}
+	if err := s.Enter(&b, d, nil, slow); err != nil {
+		t.Fatal(err)
+	}
+	turn()
+	next()
+	turn()
+	next()
+	commit(t, st, &b)
+	s.index.forgot = time.Now().Add(-forgetAfter - time.Second)
+	if !next().Equal(slow.Due) {
+		t.Error("an item whose commit was slow is not found")
+	}
+}
+
+// TestMarkIsForgottenAfterFailure: a store that comes back may have entries again that had been deleted.
+func TestMarkIsForgottenAfterFailure(t *testing.T) {
+	t.Parallel()
+	disk := faultfs.NewDisk()
+	st := open(t, disk)
+	s := New(st, bodies.New(st))
+	old, young := newItem(began, "a"), newItem(began.Add(time.Hour), "a")
+	young.ID = mail.NewID(began, 2)
+	enter(t, s, old, []byte("x"))
+	enter(t, s, young, []byte("x"))
+	b := store.Batch{Lazy: true}
+	s.Settle(&b, old, []Outcome{{Recipient: 0, Status: done}}, began)
+	commit(t, st, &b)
+	for range 3 {
+		s.index.start(time.Now())
+		s.index.turned = time.Time{}
+		if _, _, err := s.NextDue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.index.low.Before(young.Due.Add(-time.Second)) {
+		t.Fatal("the mark did not move and the test tests nothing")
+	}
+	back, cancel := st.Watch(keys.Nobody())
+	defer cancel()
+	disk.Before(func(o faultfs.Op) error {
+		if o.Log() {
+			return faultfs.ErrInjected
+		}
+		return nil
+	})
+	if _, err := st.Commit(t.Context(), &store.Batch{Puts: []store.Put{{Key: []byte("fails")}}}); err == nil {
+		t.Fatal("a commit on a failing disk succeeded")
+	}
+	disk.Before(nil)
+	<-back
+	entries, err := s.Due(t.Context(), began.Add(2*time.Hour), DueEntry{}, 0)
+	if err != nil || len(entries) != 2 {
+		t.Errorf("after the failure: %v, %v; want both items", entries, err)
+	}
+}
+
+// TestAnnouncementsAreForgotten: the mark follows when nothing was announced for a while.
+func TestAnnouncementsAreForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var x index
+		x.start(time.Now())
+		x.announce(began)
+		scan := func(first time.Time) {
+			_, epoch := x.start(time.Now())
+			x.raise(first, epoch)
+		}
+		scan(began.Add(time.Hour))
+		if !x.low.Equal(began) {
+			t.Errorf("mark at %v right after the announcement", x.low)
+		}
+		for range 3 {
+			time.Sleep(announceSpan + time.Second)
+			scan(began.Add(time.Hour))
+		}
+		if !x.low.Equal(began.Add(time.Hour)) {
+			t.Errorf("mark at %v long after the announcement", x.low)
+		}
+		x.announce(began)
+		if !x.low.Equal(began) {
+			t.Errorf("mark at %v after an earlier announcement", x.low)
+		}
+	})
+}
