@@ -219,19 +219,18 @@ func (p *labPrinter) outcome(l *lab.Lab, s lab.Scenario, o lab.Outcome) {
 	p.messages("The message as received, with all its header fields", o.Arrived)
 	p.messages("The report that came back to the sender's mailbox", o.Bounce)
 	if o.Intact {
-		fmt.Fprintln(p.out, "The letter arrived intact.")
+		fmt.Fprintln(p.out, "\nThe letter arrived intact.")
 	} else {
-		fmt.Fprintf(p.out, "The letter did not arrive: %s.\n", o.Problem)
+		fmt.Fprintf(p.out, "\nThe letter did not arrive as it was sent: %s.\n", o.Problem)
 	}
 }
 
 func (p *labPrinter) messages(title string, messages [][]byte) {
 	for _, m := range messages {
-		fmt.Fprintf(p.out, "%s\n%s\n", title, strings.Repeat("─", len(title)))
+		fmt.Fprintf(p.out, "\n%s\n%s\n", title, strings.Repeat("─", len(title)))
 		for line := range strings.SplitSeq(strings.TrimSuffix(string(m), "\r\n"), "\r\n") {
-			fmt.Fprintln(p.out, "  "+strings.ReplaceAll(dialogue.Printable(strings.ReplaceAll(line, "\t", "        ")), "        ", "\t"))
+			fmt.Fprintln(p.out, "  "+dialogue.Printable(strings.ReplaceAll(line, "\t", "    ")))
 		}
-		fmt.Fprintln(p.out)
 	}
 }
 

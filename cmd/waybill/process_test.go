@@ -118,11 +118,17 @@ func (s *server) start() {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(s.kill)
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(s.log.String(), ": ready\n"); {
+	await(s.t, s.log, ": ready\n")
+}
+
+// await waits until a process has printed text.
+func await(t *testing.T, printed *syncBuffer, text string) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(printed.String(), text); {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("the server is not ready:\n%s", s.log.String())
+			t.Fatalf("no %q in what was printed:\n%s", text, printed.String())
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 

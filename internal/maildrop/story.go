@@ -113,11 +113,12 @@ func (s *story) closed(err error) {
 	e.Dialogue = s.conn.Transcript().Lines()
 	e.Text = s.ending(err)
 	e.TLS = tlsFacts(s.conn.TLS())
-	s.service.Trail.Record(e)
 	for _, id := range s.told {
-		e.Message = id
-		s.service.Trail.Record(e)
+		told := e
+		told.Message = id
+		s.service.Trail.Record(told)
 	}
+	s.service.Trail.Record(e) // last: who waits for the session's end has seen all of it then
 }
 
 func (s *story) ending(err error) string {

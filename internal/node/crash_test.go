@@ -240,7 +240,7 @@ func TestCrash(t *testing.T) {
 func TestCrashFindsMissingSync(t *testing.T) {
 	crashes := crashUnderLoad(t, 1000, func(op faultfs.Op) error {
 		if op.Kind == faultfs.Sync && op.Log() {
-			return faultfs.Skip
+			return faultfs.ErrSkip
 		}
 		return nil
 	})

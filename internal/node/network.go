@@ -18,12 +18,17 @@ type Network interface {
 // System is the operating system's network.
 type System struct{}
 
-// Listen opens a listener that finds out about silent, dead peers within two minutes.
+// Listen opens a listener that finds out about silent, dead peers within two minutes. An IPv4 address listens to IPv4 only and
+// an IPv6 address to IPv6 only, so that 0.0.0.0 and [::] can stand side by side and a peer's address is what it seems.
 func (System) Listen(ctx context.Context, address string) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4,
 	}}
-	return lc.Listen(ctx, "tcp", address)
+	family := "tcp4"
+	if addr, err := netip.ParseAddrPort(address); err == nil && addr.Addr().Is6() {
+		family = "tcp6"
+	}
+	return lc.Listen(ctx, family, address)
 }
 
 // Dial connects.

@@ -195,7 +195,6 @@ func (n *Node) Start(ctx context.Context) error {
 			}
 		})
 	}
-	n.running.Go(func() { n.watchStore(ctx) })
 	n.running.Go(func() { n.sweep(ctx) })
 	return nil
 }
@@ -221,30 +220,9 @@ func (n *Node) Shutdown(ctx context.Context) error {
 // Listeners returns what is open, in the order of the configuration.
 func (n *Node) Listeners() []Bound { return n.bound }
 
-// watchStore lets the queue begin anew from the index after the store was reopened.
-func (n *Node) watchStore(ctx context.Context) {
-	tick := time.NewTicker(healthInterval)
-	defer tick.Stop()
-	healthy := true
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		err := n.engine.Healthy()
-		if err == nil && !healthy {
-			n.logger.Info("the store is back")
-			n.queue.Recover()
-		}
-		healthy = err == nil
-	}
-}
-
 const (
-	healthInterval = 500 * time.Millisecond
-	sweepInterval  = time.Minute
-	draftLife      = time.Hour
+	sweepInterval = time.Minute
+	draftLife     = time.Hour
 )
 
 // sweep frees bodies that nobody refers to and drafts that were never committed.

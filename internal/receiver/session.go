@@ -92,9 +92,13 @@ func (s *session) Auth(ctx context.Context, mechanism string, c smtp.Credentials
 // Mail begins a transaction.
 func (s *session) Mail(ctx context.Context, reverse mail.Address, p smtp.MailParams) mail.Status {
 	if s.kind == MSA && s.account.IsNull() {
+		s.refuse(trail.Decision{Question: "may this client submit mail?", Outcome: "refused",
+			Rule: "submission needs a login", Reason: "nobody has logged in"}, authRequired, reverse.String())
 		return authRequired
 	}
 	if status, ok := s.r.room(time.Now()); !ok {
+		s.refuse(trail.Decision{Question: "can the server take mail now?", Outcome: "refused",
+			Rule: "room on the disk, and a store that works", Reason: status.Text}, status, reverse.String())
 		return status
 	}
 	if s.reverse == nil {

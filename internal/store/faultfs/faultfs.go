@@ -21,9 +21,9 @@ var (
 	ErrInjected = errors.New("faultfs: injected error")
 	// ErrNoSpace is what a full disk says.
 	ErrNoSpace error = &os.PathError{Op: "write", Path: "faultfs", Err: syscall.ENOSPC}
-	// Skip, returned from a hook, leaves the operation out and reports success: a disk that lies. A file that
+	// ErrSkip, returned from a hook, leaves the operation out and reports success: a disk that lies. A file that
 	// would have to be returned is made all the same.
-	Skip = errors.New("faultfs: skip")
+	ErrSkip = errors.New("faultfs: skip")
 )
 
 // Kind is what an operation does.
@@ -91,7 +91,7 @@ func (f *FS) Steps() int64 { return f.steps.Load() }
 func (f *FS) do(o Op, op func() error) error {
 	if before := f.before.Load(); before != nil {
 		switch err := (*before)(o); {
-		case errors.Is(err, Skip):
+		case errors.Is(err, ErrSkip):
 			return nil
 		case err != nil:
 			return err
