@@ -43,7 +43,11 @@ func (c *fetchCommand) Run(ctx context.Context, std streams) error {
 		}
 	}
 	n, err := client.Retrieve(ctx, mua.Settings{User: c.User, Password: password, POP3: server}, sink, !c.Keep)
-	fmt.Fprintf(std.err, "%d messages retrieved\n", n)
+	noun := "messages"
+	if n == 1 {
+		noun = "message"
+	}
+	fmt.Fprintf(std.err, "%d %s retrieved\n", n, noun)
 	return err
 }
 

@@ -221,7 +221,7 @@ func (p *labPrinter) outcome(l *lab.Lab, s lab.Scenario, o lab.Outcome) {
 	if o.Intact {
 		fmt.Fprintln(p.out, "\nThe letter arrived intact.")
 	} else {
-		fmt.Fprintf(p.out, "\nThe letter did not arrive as it was sent: %s.\n", o.Problem)
+		fmt.Fprintf(p.out, "\nThe letter did not arrive intact: %s.\n", o.Problem)
 	}
 }
 

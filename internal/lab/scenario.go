@@ -139,14 +139,14 @@ func (l *Lab) awaitMaildrops(ctx context.Context, from int) {
 
 func (l *Lab) outcome(from int) Outcome {
 	events, _ := l.journal.all()
-	return Outcome{Events: events[min(from, len(events)):], Problem: "it did not arrive"}
+	return Outcome{Events: events[min(from, len(events)):], Problem: "no message came to the receiver's mailbox"}
 }
 
 // intact compares what was sent with what arrived; "" means that one message arrived and is the letter, octet for
 // octet, below the header fields that servers add.
 func intact(sent []byte, arrived [][]byte) string {
 	if len(arrived) == 0 {
-		return "it did not arrive in the receiver's mailbox"
+		return "no message came to the receiver's mailbox"
 	}
 	if len(arrived) > 1 {
 		return fmt.Sprintf("%d messages arrived instead of one", len(arrived))

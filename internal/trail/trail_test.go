@@ -159,7 +159,7 @@ func TestEncoding(t *testing.T) {
 	if attempt != 7 || count != len(events) || err != nil {
 		t.Errorf("head: attempt %d, %d events, %v", attempt, count, err)
 	}
-	many := make([]Event, 3*maxWords) // more words than the table takes
+	many := make([]Event, 4*maxWords) // more words than the table takes
 	for i := range many {
 		many[i] = Event{Kind: Lookup, Message: id, Session: fmt.Sprint(i % (2 * maxWords))}
 	}
@@ -282,6 +282,22 @@ func TestMessageIsBounded(t *testing.T) {
 	}
 }
 
+// TestEndsAreBoundedToo: also when there are more ends than a waybill has room for.
+func TestEndsAreBoundedToo(t *testing.T) {
+	t.Parallel()
+	tr := newTrail(t, Options{})
+	appendStep(t, tr, id, accept(id)...)
+	const recipients = 2000
+	for n := range recipients {
+		appendStep(t, tr, id, Event{Kind: Relayed, At: began, Message: id, Attempt: 1, Recipient: fmt.Sprintf("%040d@example.test", n)})
+	}
+	events := eventsOf(t, tr, id)
+	wantText := fmt.Sprintf("%d further events", len(accept(id))+recipients-(len(events)-1))
+	if last := events[len(events)-1]; octets(t, tr, id) > maxMessage || last.Kind != Omitted || !strings.Contains(last.Text, wantText) {
+		t.Errorf("%d octets, last event %+v, want %q", octets(t, tr, id), last, wantText)
+	}
+}
+
 func TestLongStepIsShortened(t *testing.T) {
 	t.Parallel()
 	tr := newTrail(t, Options{})
@@ -345,8 +361,8 @@ func TestPublishAndRecordTellTheObserver(t *testing.T) {
 // TestRecord: an event is seen at once, and written within a second.
 func TestRecord(t *testing.T) {
 	t.Parallel()
-	st := open(t)
 	synctest.Test(t, func(t *testing.T) {
+		st := open(t)
 		tr := New(st, Options{})
 		appendStep(t, tr, id, accept(id)...)
 		tr.Record(Event{Kind: Durable, At: began.Add(time.Second), Message: id})
@@ -380,12 +396,13 @@ func TestRecord(t *testing.T) {
 // TestRecordWhileTheStoreIsDown: nothing is lost and nothing is written twice, and memory is bounded.
 func TestRecordWhileTheStoreIsDown(t *testing.T) {
 	t.Parallel()
-	st := &downStore{Store: open(t)}
 	synctest.Test(t, func(t *testing.T) {
+		st := &downStore{Store: open(t)}
 		tr := New(st, Options{})
 		for i, outcome := range []error{store.ErrUnavailable, store.ErrUnknown} {
 			st.err, st.applies = outcome, errors.Is(outcome, store.ErrUnknown)
 			tr.Record(Event{Kind: Ended, At: began.Add(time.Duration(2*i) * time.Second), Message: id})
+			tr.Record(Event{Kind: Ended, At: began, Session: "without a message"})
 			time.Sleep(flushInterval + time.Millisecond)
 			synctest.Wait()
 			tr.Record(Event{Kind: Ended, At: began.Add(time.Duration(2*i+1) * time.Second), Message: id})
@@ -396,6 +413,9 @@ func TestRecordWhileTheStoreIsDown(t *testing.T) {
 			synctest.Wait()
 			if got := eventsOf(t, New(st.Store, Options{}), id); len(got) != 2*i+2 {
 				t.Errorf("after %v: %d events are written, want %d", outcome, len(got), 2*i+2)
+			}
+			if sum, counted := sessionOctets(t, st.Store); sum == 0 || sum != counted {
+				t.Errorf("after %v: %d octets of sessions, %d counted", outcome, sum, counted)
 			}
 		}
 		st.err = store.ErrUnavailable
@@ -438,8 +458,8 @@ func (s *downStore) Commit(ctx context.Context, b *store.Batch) (store.Result, e
 
 func TestSessions(t *testing.T) {
 	t.Parallel()
-	st := open(t)
 	synctest.Test(t, func(t *testing.T) {
+		st := open(t)
 		tr := New(st, Options{})
 		from := time.Now()
 		want := []Event{
@@ -483,8 +503,8 @@ func sessionOctets(t testing.TB, st store.Store) (sum, counted int64) {
 // TestSessionsAreBounded: the oldest go first, and the counter stays right.
 func TestSessionsAreBounded(t *testing.T) {
 	t.Parallel()
-	st := open(t)
 	synctest.Test(t, func(t *testing.T) {
+		st := open(t)
 		const bound = 100_000
 		tr := New(st, Options{SessionOctets: bound})
 		began := time.Now()
@@ -515,8 +535,8 @@ func TestSessionsAreBounded(t *testing.T) {
 // TestRatePerAddress: one peer cannot fill the trail, but what it did is counted.
 func TestRatePerAddress(t *testing.T) {
 	t.Parallel()
-	st := open(t)
 	synctest.Test(t, func(t *testing.T) {
+		st := open(t)
 		observed := 0
 		tr := New(st, Options{PerAddress: 5, Observe: func(Event) { observed++ }})
 		from := time.Now()
