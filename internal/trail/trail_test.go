@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -400,7 +401,7 @@ func TestRecordWhileTheStoreIsDown(t *testing.T) {
 		st := &downStore{Store: open(t)}
 		tr := New(st, Options{})
 		for i, outcome := range []error{store.ErrUnavailable, store.ErrUnknown} {
-			st.err, st.applies = outcome, errors.Is(outcome, store.ErrUnknown)
+			st.err.Store(&outcome)
 			tr.Record(Event{Kind: Ended, At: began.Add(time.Duration(2*i) * time.Second), Message: id})
 			tr.Record(Event{Kind: Ended, At: began, Session: "without a message"})
 			time.Sleep(flushInterval + time.Millisecond)
@@ -408,7 +409,7 @@ func TestRecordWhileTheStoreIsDown(t *testing.T) {
 			tr.Record(Event{Kind: Ended, At: began.Add(time.Duration(2*i+1) * time.Second), Message: id})
 			time.Sleep(3 * flushInterval)
 			synctest.Wait()
-			st.err = nil
+			st.err.Store(nil)
 			time.Sleep(flushInterval)
 			synctest.Wait()
 			if got := eventsOf(t, New(st.Store, Options{}), id); len(got) != 2*i+2 {
@@ -418,7 +419,7 @@ func TestRecordWhileTheStoreIsDown(t *testing.T) {
 				t.Errorf("after %v: %d octets of sessions, %d counted", outcome, sum, counted)
 			}
 		}
-		st.err = store.ErrUnavailable
+		st.err.Store(&store.ErrUnavailable)
 		for range 3 {
 			for range 20_000 {
 				tr.Record(Event{Kind: Ended, At: began, Text: strings.Repeat("x", 500)})
@@ -437,23 +438,23 @@ func TestRecordWhileTheStoreIsDown(t *testing.T) {
 	})
 }
 
-// downStore refuses batches with err; with applies it does them all the same.
+// downStore refuses batches with err, if there is one; it applies them all the same if that is ErrUnknown.
 type downStore struct {
 	store.Store
-	err     error
-	applies bool
+	err atomic.Pointer[error]
 }
 
 func (s *downStore) Commit(ctx context.Context, b *store.Batch) (store.Result, error) {
-	if s.err == nil {
+	down := s.err.Load()
+	if down == nil {
 		return s.Store.Commit(ctx, b)
 	}
-	if s.applies {
+	if errors.Is(*down, store.ErrUnknown) {
 		if _, err := s.Store.Commit(ctx, b); err != nil {
 			return store.Result{}, err
 		}
 	}
-	return store.Result{}, fmt.Errorf("%w: injected", s.err)
+	return store.Result{}, fmt.Errorf("%w: injected", *down)
 }
 
 func TestSessions(t *testing.T) {

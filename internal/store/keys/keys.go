@@ -63,9 +63,6 @@ func day(t time.Time) uint32 { return uint32(max(t.Unix(), 0) / (24 * 60 * 60)) 
 // Spool is the key of a message in custody.
 func Spool(id mail.ID) []byte { return append(start("spool/", len(id)), id...) }
 
-// Spools begins the keys of all messages in custody.
-func Spools() []byte { return []byte("spool/") }
-
 // Due is the key of a message's place in the due index.
 func Due(at time.Time, id mail.ID) []byte {
 	return append(binary.BigEndian.AppendUint64(start("due/", 8+len(id)), micros(at)), id...)

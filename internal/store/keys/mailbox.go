@@ -61,13 +61,10 @@ func (x Box) Gone(change uint64, uid uint32) (key []byte, changeAt int) {
 	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(key, change), uid), changeAt
 }
 
-// GoneAfter is the first possible tombstone of a later change; GoneAll begins all.
+// GoneAfter is the first possible tombstone of a later change.
 func (x Box) GoneAfter(change uint64) []byte {
 	return binary.BigEndian.AppendUint64(x.start("gone/", 8), change+1)
 }
-
-// GoneAll begins the keys of all tombstones.
-func (x Box) GoneAll() []byte { return x.start("gone/", 0) }
 
 // Holder is how a message in a mailbox holds its body; its last UIDWidth octets are the UID.
 func (x Box) Holder(uid uint32) string { return string(x.Message(uid)) }

@@ -3,6 +3,7 @@ package pebble
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -45,7 +46,7 @@ func (m *batchIDs) find(g *generation, id store.BatchID) (r store.Result, known 
 			continue
 		}
 		if err != nil {
-			return r, false, err
+			return r, false, fmt.Errorf("%w: batch id %x: %w", store.ErrUnavailable, id, err)
 		}
 		return decodeResult(v), true, nil
 	}

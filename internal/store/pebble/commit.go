@@ -61,8 +61,12 @@ func (s *Store) apply(ctx context.Context, g *generation, b *store.Batch, w *wri
 	defer g.mu.Unlock()
 	applying := false
 	defer func() {
-		if applying && err != nil {
+		switch {
+		case err == nil:
+		case applying:
 			err = g.unknown()
+		case g.failed(): // whatever the check met, this is why
+			err = g.failure()
 		}
 	}()
 	defer g.rescue(&err)
@@ -114,7 +118,7 @@ func (g *generation) check(b *store.Batch) error {
 			have = store.Version(binary.BigEndian.Uint64(v))
 			_ = closer.Close()
 		case !errors.Is(err, pebble.ErrNotFound):
-			return fmt.Errorf("check %q: %w", key, err)
+			return fmt.Errorf("%w: check %q: %w", store.ErrUnavailable, key, err)
 		}
 		if have != b.Checks[i].Version {
 			return fmt.Errorf("%w: key %q has version %d, not %d", store.ErrConflict, key, have, b.Checks[i].Version)
@@ -158,7 +162,7 @@ func (g *generation) counter(b *store.Batch, numbered []int64) (int64, error) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("counter %q: %w", key, err)
+		return 0, fmt.Errorf("%w: counter %q: %w", store.ErrUnavailable, key, err)
 	}
 	defer closer.Close()
 	return store.ReadCounter(v[versionSize:]), nil

@@ -73,13 +73,16 @@ func TestCrashAfterEveryStep(t *testing.T) {
 			c.crash()
 		}
 	})
-	work(t, c.l, disk, 4, 45, func() {})
+	work(t, c.l, disk, 4, 45/slowness, func() {})
 	disk.After(nil)
 	t.Logf("%d crashes in %d steps, %d batches acknowledged", len(c.found), steps, c.l.moment())
-	if c.l.moment() < 50 || len(c.found) < 100 {
+	if c.l.moment() < 100/slowness || len(c.found) < 100/slowness {
 		t.Error("too little happened to mean anything")
 	}
 	for i, f := range c.found {
+		if i%slowness != 0 {
+			continue
+		}
 		recovery := &crasher{disk: f.disk, l: c.l, seed: uint64(i)}
 		at := f.disk.Steps() + 1 + int64(i%40)
 		f.disk.After(func(faultfs.Op) {
@@ -117,7 +120,7 @@ func TestCrashAtRandomMoments(t *testing.T) {
 	t.Parallel()
 	disk := faultfs.NewDisk()
 	var kept []entry
-	for life := range 4 {
+	for life := range 4 / slowness {
 		c := &crasher{disk: disk, l: &ledger{next: life * 1000, acked: kept}, seed: uint64(life)}
 		work(t, c.l, disk, 8, 20, func() {
 			if rand.IntN(6) == 0 {
@@ -127,7 +130,7 @@ func TestCrashAtRandomMoments(t *testing.T) {
 		if len(c.found) == 0 {
 			c.crash()
 		}
-		for _, f := range c.found[:min(len(c.found), 25)] {
+		for _, f := range c.found[:min(len(c.found), 24/slowness)] {
 			recover(t, c.l, f)
 		}
 		last := found{disk.Crash(30, uint64(life)), c.l.moment()}

@@ -41,7 +41,7 @@ func TestOneErrorAtEachStep(t *testing.T) {
 		t.Run(fmt.Sprint(fault.kind, " ", fault.err), func(t *testing.T) {
 			t.Parallel()
 			failures := 0
-			for at := 1; at < 60; at += 1 + at/8 {
+			for at := 1; at < 60; at += slowness + at/8 {
 				failures += oneError(t, fault.kind, fault.err, at)
 			}
 			if failures == 0 && fault.kind != faultfs.Remove && fault.kind != faultfs.Rename {
