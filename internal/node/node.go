@@ -221,17 +221,26 @@ func (n *Node) Shutdown(ctx context.Context) error {
 func (n *Node) Listeners() []Bound { return n.bound }
 
 const (
-	sweepInterval = time.Minute
-	draftLife     = time.Hour
+	sweepInterval  = time.Minute
+	draftLife      = time.Hour
+	expireInterval = 24 * time.Hour
+	trailLife      = 30 * 24 * time.Hour // beyond the longest time that a message is in the queue
 )
 
-// sweep frees bodies that nobody refers to and drafts that were never committed.
+// sweep frees bodies that nobody refers to and drafts that were never committed, and forgets old waybills.
 func (n *Node) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepInterval)
 	defer tick.Stop()
+	var expired time.Time
 	for {
 		if _, err := n.bodies.Sweep(ctx, draftLife); err != nil && ctx.Err() == nil {
 			n.logger.Warn("bodies could not be swept", "error", err)
+		}
+		if now := time.Now(); now.Sub(expired) >= expireInterval {
+			expired = now
+			if err := n.trail.Expire(ctx, now.Add(-trailLife-n.config.Queue.Expire)); err != nil && ctx.Err() == nil {
+				n.logger.Warn("old waybills could not be deleted", "error", err)
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -8,6 +8,7 @@ import (
 	"waybill/internal/mail"
 	"waybill/internal/spool"
 	"waybill/internal/store"
+	"waybill/internal/store/record"
 )
 
 const (
@@ -164,10 +165,13 @@ func (q *Queue) items(ctx context.Context, ids []mail.ID, now time.Time) ([]*spo
 	items := make([]*spool.Item, 0, len(ids))
 	for _, id := range ids {
 		item, err := q.Spool.Load(ctx, id)
-		if errors.Is(err, store.ErrNotFound) {
+		switch {
+		case errors.Is(err, store.ErrNotFound):
 			continue
-		}
-		if err != nil {
+		case errors.Is(err, record.ErrCorrupt): // it must not hold up what stands behind it in the index
+			q.Logger.Error("a message in the queue cannot be read and is left alone", "message", id, "error", err)
+			continue
+		case err != nil:
 			return nil, err
 		}
 		if !item.Due.After(now) {
