@@ -12,6 +12,7 @@ import (
 	"waybill/internal/mail"
 	"waybill/internal/spool"
 	"waybill/internal/store"
+	"waybill/internal/store/keys"
 )
 
 // A dead next hop neither delays the others nor gets more than its share of workers, and after some failures it
@@ -109,6 +110,26 @@ func TestStartWalksTheIndex(t *testing.T) {
 			if r.load(id) != nil || len(r.filed(id)) != 1 {
 				t.Fatalf("%s was not delivered", id)
 			}
+		}
+	})
+}
+
+// A record that cannot be read does not hold up what stands behind it in the index.
+func TestCorruptRecord(t *testing.T) {
+	var behind mail.ID
+	bubble(t, func(r *rig) {
+		broken := r.accept("me@a.test", "you@a.test")
+		var b store.Batch
+		b.Put(keys.Spool(broken.ID), []byte("garbage"))
+		if _, err := r.store.Commit(t.Context(), &b); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second) // the next one is due later
+		behind = r.accept("me@a.test", "other@a.test").ID
+	}, func(t *testing.T, r *rig) {
+		synctest.Wait()
+		if len(r.filed(behind)) != 1 {
+			t.Error("the message behind a corrupt record was not delivered")
 		}
 	})
 }
