@@ -23,8 +23,8 @@ var ranks = [][]string{
 		"smtp", "pop3", "message", "dns", "dns/dnstest",
 		"store", "store/keys", "store/record", "store/bodies", "store/pebble", "store/storetest", "store/faultfs",
 	},
-	{"spool", "mailbox", "directory", "trail"},                                                          // what is stored
-	{"receiver", "queue", "relay", "localdelivery", "maildrop", "explain", "mua", "control", "tlscert"}, // agents
+	{"spool", "mailbox", "directory", "trail"},                                               // what is stored
+	{"receiver", "queue", "relay", "localdelivery", "maildrop", "explain", "mua", "control"}, // agents
 	{"node"},
 	{"lab"},
 	{"cmd/waybill"},
@@ -111,10 +111,12 @@ func rankOf(pkg string) int {
 
 func TestImportsGoDownTheRanks(t *testing.T) {
 	t.Parallel()
+	present := map[string]bool{}
 	for _, s := range sources(t) {
 		if s.test || strings.HasPrefix(s.pkg, tools) {
 			continue
 		}
+		present[s.pkg] = true
 		rank := rankOf(s.pkg)
 		if rank < 0 {
 			t.Errorf("%s: package %s has no rank; give it one in internal/layers_test.go", s.file, s.pkg)
@@ -128,6 +130,11 @@ func TestImportsGoDownTheRanks(t *testing.T) {
 			}
 			t.Errorf("%s (rank %d) imports %s (rank %d): imports go strictly downward; declare a small interface "+
 				"and let node connect the two", s.file, rank, pkg, rankOf(pkg))
+		}
+	}
+	for _, pkg := range slices.Concat(ranks...) {
+		if !present[pkg] {
+			t.Errorf("package %s has a rank but is not there", pkg)
 		}
 	}
 }

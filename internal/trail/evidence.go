@@ -1,6 +1,10 @@
 package trail
 
-import "waybill/internal/dns"
+import (
+	"crypto/tls"
+
+	"waybill/internal/dns"
+)
 
 // Evidence turns the answers that a step rests on into what its event shows.
 func Evidence(answers []dns.Answer) []DNS {
@@ -15,4 +19,12 @@ func Evidence(answers []dns.Answer) []DNS {
 		}
 	}
 	return shown
+}
+
+// TLSFacts turns the state of a TLS connection into what its event shows; nil for none.
+func TLSFacts(state *tls.ConnectionState) *TLS {
+	if state == nil {
+		return nil
+	}
+	return &TLS{Version: tls.VersionName(state.Version), Cipher: tls.CipherSuiteName(state.CipherSuite)}
 }
