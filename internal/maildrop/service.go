@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 
+	"waybill/internal/dialogue"
 	"waybill/internal/directory"
 	"waybill/internal/mail"
 	"waybill/internal/mailbox"
@@ -75,22 +76,6 @@ func (s *Service) NewSession(_ context.Context, conn *pop3.Conn) pop3.Session {
 
 // mayLogInClear says whether the configuration excepts the client's address from TLS.
 func (s *Service) mayLogInClear(addr net.Addr) bool {
-	ip := ipOf(addr)
-	for _, network := range s.CleartextFrom {
-		if network.Contains(ip) {
-			return true
-		}
-	}
-	return false
-}
-
-// ipOf returns the IP address in addr; the zero Addr, which is in no network, if there is none.
-func ipOf(addr net.Addr) netip.Addr {
-	if tcp, ok := addr.(*net.TCPAddr); ok {
-		return tcp.AddrPort().Addr().Unmap().WithZone("")
-	}
-	if ap, err := netip.ParseAddrPort(addr.String()); err == nil {
-		return ap.Addr().Unmap().WithZone("")
-	}
-	return netip.Addr{}
+	_, ok := dialogue.Network(s.CleartextFrom, dialogue.PeerAddr(addr))
+	return ok
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"waybill/internal/dialogue"
 	"waybill/internal/directory"
 	"waybill/internal/mailbox"
 	"waybill/internal/pop3"
@@ -29,7 +30,7 @@ func (s *session) Login(ctx context.Context, user, password string) (pop3.Maildr
 	s.story.tried = true
 	account, err := s.service.Directory.Authenticate(ctx, user, password)
 	if errors.Is(err, directory.ErrCredentials) {
-		s.service.Logger.Info("POP3 login refused", "session", s.conn.ID(), "client", s.conn.RemoteAddr(), "login", user)
+		s.service.Logger.Info("POP3 login refused", "session", s.conn.ID(), "client", s.conn.RemoteAddr(), "login", dialogue.Printable(user))
 		return nil, pop3.ErrAuth
 	}
 	if err != nil {

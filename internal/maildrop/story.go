@@ -1,7 +1,6 @@
 package maildrop
 
 import (
-	"crypto/tls"
 	"fmt"
 	"time"
 
@@ -48,7 +47,7 @@ func (s *story) opened(account mail.Address, began time.Time, infos []pop3.Messa
 	}
 	s.opening = s.event(trail.MaildropOpened, "", began)
 	s.opening.Text = fmt.Sprintf("%s logged in; the maildrop holds %s", account, count(len(infos)))
-	s.opening.TLS = tlsFacts(s.conn.TLS())
+	s.opening.TLS = trail.TLSFacts(s.conn.TLS())
 	s.opening.Facts = []trail.Fact{
 		{Name: "messages", Value: fmt.Sprint(len(infos))}, {Name: "octets", Value: fmt.Sprint(octets)},
 	}
@@ -112,7 +111,7 @@ func (s *story) closed(err error) {
 	e := s.event(trail.MaildropClosed, "", time.Now())
 	e.Dialogue = s.conn.Transcript().Lines()
 	e.Text = s.ending(err)
-	e.TLS = tlsFacts(s.conn.TLS())
+	e.TLS = trail.TLSFacts(s.conn.TLS())
 	for _, id := range s.told {
 		told := e
 		told.Message = id
@@ -137,11 +136,4 @@ func count(n int) string {
 		return "1 message"
 	}
 	return fmt.Sprintf("%d messages", n)
-}
-
-func tlsFacts(state *tls.ConnectionState) *trail.TLS {
-	if state == nil {
-		return nil
-	}
-	return &trail.TLS{Version: tls.VersionName(state.Version), Cipher: tls.CipherSuiteName(state.CipherSuite)}
 }

@@ -16,16 +16,12 @@ var claimed = map[string]bool{
 // maxClaimed bounds how many of them are kept.
 const maxClaimed = 20
 
-// claims returns those fields of a header, on one line each, and the number of Received fields in it.
-func claims(header []byte) (fields []string, received int) {
+// claims returns those fields of a header, on one line each.
+func claims(header []byte) (fields []string) {
 	for _, f := range message.Fields(header) {
-		name := strings.ToLower(f.Name)
-		if name == "received" {
-			received++
-		}
-		if claimed[name] && len(fields) < maxClaimed {
+		if claimed[strings.ToLower(f.Name)] && len(fields) < maxClaimed {
 			fields = append(fields, dialogue.Printable(f.Name+": "+strings.Join(strings.Fields(f.Value), " ")))
 		}
 	}
-	return fields, received
+	return fields
 }

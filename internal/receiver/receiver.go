@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"waybill/internal/dialogue"
 	"waybill/internal/directory"
 	"waybill/internal/dns"
 	"waybill/internal/mail"
@@ -76,6 +77,6 @@ func New(o Options) *Receiver {
 // Sessions returns the function that an smtp.Server of that kind of listener makes its sessions with.
 func (r *Receiver) Sessions(kind Kind) func(context.Context, *smtp.Conn) (smtp.Session, error) {
 	return func(ctx context.Context, conn *smtp.Conn) (smtp.Session, error) {
-		return &session{r: r, kind: kind, conn: conn, peer: peerAddr(conn), started: time.Now()}, nil
+		return &session{r: r, kind: kind, conn: conn, peer: dialogue.PeerAddr(conn.RemoteAddr()), started: time.Now()}, nil
 	}
 }

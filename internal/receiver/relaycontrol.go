@@ -3,10 +3,10 @@ package receiver
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"strings"
 	"time"
 
+	"waybill/internal/dialogue"
 	"waybill/internal/directory"
 	"waybill/internal/mail"
 	"waybill/internal/smtp"
@@ -37,6 +37,7 @@ func (s *session) rcptLocal(ctx context.Context, forward mail.Address) mail.Stat
 	switch {
 	case err == nil:
 		d.Rule = "account " + account.Address.String()
+		s.tx.accounts = append(s.tx.accounts, account.Address)
 		return s.takeRcpt(forward, d)
 	case errors.Is(err, directory.ErrNoAccount):
 		d.Outcome, d.Rule = "refused", "domain "+forward.Domain+" is ours"
@@ -65,20 +66,11 @@ func (s *session) relayAllowed() (rule string, allowed bool) {
 		return "AUTH: " + s.account.String(), true
 	}
 	if s.kind == MTA {
-		if network, ok := contains(s.r.Trusted, s.peer); ok {
+		if network, ok := dialogue.Network(s.r.Trusted, s.peer); ok {
 			return "[relay] trusted: " + network.String(), true
 		}
 	}
 	return "closed by default", false
-}
-
-func contains(networks []netip.Prefix, addr netip.Addr) (netip.Prefix, bool) {
-	for _, network := range networks {
-		if network.Contains(addr) {
-			return network, true
-		}
-	}
-	return netip.Prefix{}, false
 }
 
 func sameLogin(a, b string) bool { return strings.EqualFold(a, b) }

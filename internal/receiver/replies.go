@@ -13,6 +13,6 @@ var (
 	encryptionRequired = mail.NewStatus(538, "5.7.11", "Encryption required for the requested authentication mechanism")
 	userUnknown        = mail.NewStatus(550, "5.1.1", "User unknown")
 	relayingDenied     = mail.NewStatus(550, "5.7.1", "Relaying denied")
-	mailLoop           = mail.NewStatus(554, "5.4.6", "Too many Received fields: the message is in a loop")
+	mailLoop           = mail.NewStatus(554, "5.4.6", "The message is in a loop")
 	accepted           = mail.NewStatus(250, "2.0.0", "Message accepted for delivery")
 )

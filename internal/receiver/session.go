@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 
@@ -35,16 +34,6 @@ type session struct {
 // maxRefused bounds what one session may add to the trail.
 const maxRefused = 20
 
-func peerAddr(conn *smtp.Conn) netip.Addr {
-	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		return tcp.AddrPort().Addr().Unmap().WithZone("")
-	}
-	if ap, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
-		return ap.Addr().Unmap().WithZone("")
-	}
-	return netip.Addr{}
-}
-
 // Hello answers HELO and EHLO. The name can be anything; the address is what we saw.
 func (s *session) Hello(_ context.Context, name string, _ bool) mail.Status {
 	s.hello = name
@@ -61,7 +50,7 @@ func (s *session) AuthMechanisms() []string {
 }
 
 func (s *session) loginAllowed() bool {
-	_, cleartext := contains(s.r.CleartextFrom, s.peer)
+	_, cleartext := dialogue.Network(s.r.CleartextFrom, s.peer)
 	return s.conn.TLS() != nil || cleartext
 }
 
@@ -79,7 +68,7 @@ func (s *session) Auth(ctx context.Context, mechanism string, c smtp.Credentials
 	account, err := s.r.Directory.Authenticate(ctx, c.Username, c.Password)
 	switch {
 	case errors.Is(err, directory.ErrCredentials):
-		s.refuse(trail.Decision{Question: "is this login good?", Outcome: "refused", Rule: "AUTH " + mechanism, Reason: "no such account and password"}, authFailed, c.Username)
+		s.refuse(trail.Decision{Question: "is this login good?", Outcome: "refused", Rule: "AUTH " + mechanism, Reason: "no such account and password"}, authFailed, loginShown(c.Username))
 		return authFailed
 	case err != nil:
 		s.r.Logger.Error("authentication could not be checked", "session", s.conn.ID(), "error", err)
@@ -87,6 +76,13 @@ func (s *session) Auth(ctx context.Context, mechanism string, c smtp.Credentials
 	}
 	s.account = account.Address
 	return authSucceeded
+}
+
+// maxLoginShown bounds what the trail keeps of a login that failed, in octets.
+const maxLoginShown = 100
+
+func loginShown(username string) string {
+	return dialogue.Printable(username[:min(len(username), maxLoginShown)])
 }
 
 // Mail begins a transaction.

@@ -2,10 +2,10 @@ package receiver
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"waybill/internal/dialogue"
@@ -24,13 +24,12 @@ type transaction struct {
 	params       smtp.MailParams
 	began        time.Time
 	forwardPaths []mail.Address
-	decisions    []trail.Event // one for each forward-path
+	decisions    []trail.Event  // one for each forward-path
+	accounts     []mail.Address // those of the forward-paths that are ours
 }
 
-const (
-	maxReceived = 100 // RFC 5321 §6.3: at least 100
-	idTries     = 3   // drawings of an id that is free; one is enough but for a clash
-)
+// idTries is how often an id is drawn; once is enough but for a clash.
+const idTries = 3
 
 // Data streams the content into a draft and takes custody of it.
 func (s *session) Data(ctx context.Context, content io.Reader) mail.Status {
@@ -43,14 +42,13 @@ func (s *session) Data(ctx context.Context, content io.Reader) mail.Status {
 	if _, err := io.Copy(io.MultiWriter(&header, draft), content); err != nil {
 		return s.failed("content could not be taken", err)
 	}
-	fields, received := claims(header.Bytes())
-	if received >= maxReceived {
-		s.refuse(trail.Decision{Question: "is the message in a loop?", Outcome: "refused",
-			Rule: fmt.Sprintf("at most %d Received fields", maxReceived)}, mailLoop, "")
+	// Refused here a loop ends with the peer; bounced later it would end at a reverse-path that may be forged.
+	if rule := message.Loop(header.Bytes(), s.tx.accounts...); rule != "" {
+		s.refuse(trail.Decision{Question: "is the message in a loop?", Outcome: "refused", Rule: rule}, mailLoop, "")
 		return mailLoop
 	}
 	<-s.reverse.done
-	return s.commit(ctx, draft, fields)
+	return s.commit(ctx, draft, claims(header.Bytes()))
 }
 
 // commit is the single instant at which custody moves: body, envelope, due entry and first events in one
@@ -111,7 +109,7 @@ func (s *session) newItem(now time.Time) *spool.Item {
 func (s *session) received(id mail.ID, now time.Time) []byte {
 	field := message.Received{
 		From: s.hello, Name: s.reverse.name, Addr: s.peer, By: s.r.Hostname,
-		With: s.with(), ID: id, At: now, TLS: tlsText(s.conn.TLS()),
+		With: s.with(), ID: id, At: now, TLS: tlsText(trail.TLSFacts(s.conn.TLS())),
 	}
 	if len(s.tx.forwardPaths) == 1 { // with more, "for" would tell one recipient of another
 		field.For = s.tx.forwardPaths[0]
@@ -134,11 +132,11 @@ func (s *session) with() string {
 	return with
 }
 
-func tlsText(state *tls.ConnectionState) string {
-	if state == nil {
+func tlsText(facts *trail.TLS) string {
+	if facts == nil {
 		return ""
 	}
-	return tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite)
+	return facts.Version + " " + facts.Cipher
 }
 
 // events tells the transaction: the peer and its name, each decision, the dialogue with the reply to come,
@@ -159,7 +157,7 @@ func (s *session) events(item *spool.Item, fields []string, prefix []byte, now t
 	reply := accepted.WithText("%s Message accepted for delivery", item.ID)
 	received := base
 	received.Kind, received.At, received.Took = trail.Received, s.tx.began, now.Sub(s.tx.began)
-	received.Peer, received.TLS = s.trailPeer(s.reverse.name), trailTLS(s.conn.TLS())
+	received.Peer, received.TLS = s.trailPeer(s.reverse.name), trail.TLSFacts(s.conn.TLS())
 	received.Dialogue = append(spoken, dialogue.Line{At: now, Side: dialogue.Server, Text: reply.String()})
 	received.Header = fields
 	received.Facts = []trail.Fact{
@@ -175,8 +173,13 @@ func (s *session) events(item *spool.Item, fields []string, prefix []byte, now t
 	return append(events, received, taken)
 }
 
-// failed gives the reply for err; the cause stays with us.
+// failed gives the reply for err; the cause stays with us. What the peer did wrong is no error of ours and stands in the
+// session's events.
 func (s *session) failed(what string, err error) mail.Status {
-	s.r.Logger.Error(what, "session", s.conn.ID(), "peer", s.peer.String(), "error", err)
+	level := slog.LevelDebug
+	if errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrConflict) {
+		level = slog.LevelError
+	}
+	s.r.Logger.Log(context.Background(), level, what, "session", s.conn.ID(), "peer", s.peer.String(), "error", err)
 	return mail.StatusOf(err)
 }
