@@ -30,7 +30,7 @@ type labCommand struct {
 	Keep     bool     `help:"Leave retrieved mail on the server."`
 	Stay     bool     `help:"Keep running, and show each further message's waybill as it happens."`
 	JSON     bool     `name:"json" help:"Print one JSON object a line: the settings, then every event."`
-	Data     string   `type:"path" placeholder:"DIR" help:"Keep the servers' data there; default: a temporary directory, removed at the end."`
+	Data     string   `type:"path" placeholder:"DIR" help:"Keep the servers' data in that empty directory; default: a temporary directory, removed at the end."`
 	Verbose  bool     `short:"v" help:"Print the servers' logs."`
 }
 
@@ -57,7 +57,14 @@ func (c *labCommand) dir() (string, func(), error) {
 	if c.Data == "" {
 		return lab.TempDir()
 	}
-	return c.Data, func() {}, os.MkdirAll(c.Data, 0o700)
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return "", nil, err
+	}
+	entries, err := os.ReadDir(c.Data)
+	if err == nil && len(entries) > 0 {
+		err = fmt.Errorf("--data %s: the directory is not empty; each lab begins anew: name another one", c.Data)
+	}
+	return c.Data, func() {}, err
 }
 
 func (c *labCommand) logger(std streams) *slog.Logger {

@@ -43,15 +43,9 @@ const maxRequest = 64 << 10
 // Listen opens the socket, removing one that a dead server left. The caller must hold the store's lock, so that no
 // other server can be alive on it.
 func Listen(path string, node Node, logger *slog.Logger) (*Server, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("remove the stale control socket: %w", err)
-	}
-	l, err := net.Listen("unix", path)
+	l, err := listenPrivately(path)
 	if err != nil {
 		return nil, fmt.Errorf("open the control socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(err, l.Close())
 	}
 	s := &Server{node: node, path: path}
 	mux := http.NewServeMux()
@@ -62,8 +56,34 @@ func Listen(path string, node Node, logger *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
+// listenPrivately opens the socket in a directory that only we can enter, and moves it to path once it has its mode: at no
+// moment can anybody else connect. The move replaces a socket that a dead server left.
+func listenPrivately(path string) (net.Listener, error) {
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".c")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	private := filepath.Join(dir, "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: private, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false) // its name is another one then
+	if err := errors.Join(os.Chmod(private, 0o600), os.Rename(private, path)); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
 // Close ends the server and removes the socket.
-func (s *Server) Close() error { return s.http.Close() }
+func (s *Server) Close() error {
+	err := s.http.Close()
+	if removed := os.Remove(s.path); !errors.Is(removed, fs.ErrNotExist) {
+		err = errors.Join(err, removed)
+	}
+	return err
+}
 
 type accountRequest struct {
 	Address  mail.Address `json:"address"`

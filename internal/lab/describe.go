@@ -1,8 +1,6 @@
 package lab
 
 import (
-	"fmt"
-
 	"waybill/internal/mail"
 )
 
@@ -69,6 +67,3 @@ func (l *Lab) Settings() []EmailSettings {
 
 // Note says how the lab's addresses are mapped to this machine's; "" when they are what they seem.
 func (l *Lab) Note() string { return l.network.note() }
-
-// String names the lab's extent for a log.
-func (l *Lab) String() string { return fmt.Sprintf("lab of %d parts", len(l.Parts())) }

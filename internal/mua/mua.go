@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"waybill/internal/dialogue"
 	"waybill/internal/dns"
 	"waybill/internal/mail"
 	"waybill/internal/trail"
@@ -24,7 +25,7 @@ const (
 	Plain    Security = "none"     // never TLS
 	StartTLS Security = "starttls" // TLS by STARTTLS or STLS, required
 	Implicit Security = "tls"      // TLS from the first byte
-	Auto     Security = "auto"     // STARTTLS when it is offered
+	Auto     Security = "auto"     // STARTTLS when it is offered; without it no password is sent, but to this machine
 )
 
 // Server is one entry of a client's email settings.
@@ -93,12 +94,26 @@ func (c *Client) secure(ctx context.Context, conn net.Conn, s Server) (net.Conn,
 	if s.Security != Implicit {
 		return conn, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
 	secured := tls.Client(conn, c.tlsConfig(s.Host))
 	if err := secured.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("TLS with %s: %w", net.JoinHostPort(s.Host, strconv.Itoa(int(s.Port))), err)
 	}
 	return secured, nil
+}
+
+// ErrNoTLS: a password would have gone over the network in clear.
+var ErrNoTLS = errors.New("the server offers no TLS, so the password is not sent (--tls none sends it all the same)")
+
+// passwordAllowed says whether a password may be sent on a connection without TLS: only if the settings say so, or to this
+// machine. Else whoever takes the offer of STARTTLS away would get it.
+func passwordAllowed(s Server, conn net.Conn) error {
+	if s.Security == Plain || dialogue.PeerAddr(conn.RemoteAddr()).IsLoopback() {
+		return nil
+	}
+	return ErrNoTLS
 }
 
 func (c *Client) tlsConfig(host string) *tls.Config {

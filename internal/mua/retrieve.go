@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
 	"waybill/internal/pop3"
@@ -35,7 +36,7 @@ func (c *Client) Retrieve(ctx context.Context, s Settings, sink Sink, remove boo
 	began := time.Now()
 	client := pop3.NewClient(conn, pop3.ClientOptions{})
 	defer client.Close()
-	n, err = c.retrieve(ctx, client, s, sink, remove)
+	n, err = c.retrieve(ctx, client, conn, s, sink, remove)
 	event := trail.Event{
 		Kind: trail.Retrieved, At: began, Took: time.Since(began), Dialogue: client.Transcript().Lines(),
 		Peer:  &trail.Peer{Addr: conn.RemoteAddr().String(), Name: s.POP3.Host},
@@ -48,8 +49,8 @@ func (c *Client) Retrieve(ctx context.Context, s Settings, sink Sink, remove boo
 	return n, err
 }
 
-func (c *Client) retrieve(ctx context.Context, client *pop3.Client, s Settings, sink Sink, remove bool) (int, error) {
-	if err := c.login(ctx, client, s); err != nil {
+func (c *Client) retrieve(ctx context.Context, client *pop3.Client, conn net.Conn, s Settings, sink Sink, remove bool) (int, error) {
+	if err := c.login(ctx, client, conn, s); err != nil {
 		return 0, err
 	}
 	sizes, err := client.List(ctx)
@@ -87,17 +88,23 @@ func keep(ctx context.Context, client *pop3.Client, sink Sink, number int, uidl 
 	return k.Keep()
 }
 
-func (c *Client) login(ctx context.Context, client *pop3.Client, s Settings) error {
+func (c *Client) login(ctx context.Context, client *pop3.Client, conn net.Conn, s Settings) error {
 	if err := client.Greet(ctx); err != nil {
 		return err
 	}
+	secured := s.POP3.Security == Implicit
 	if s.POP3.Security == StartTLS || s.POP3.Security == Auto {
 		capabilities, err := client.Capa(ctx)
 		_, offered := capabilities["STLS"]
-		if s.POP3.Security == StartTLS || err == nil && offered {
+		if secured = s.POP3.Security == StartTLS || err == nil && offered; secured {
 			if err := client.StartTLS(ctx, c.tlsConfig(s.POP3.Host)); err != nil {
 				return err
 			}
+		}
+	}
+	if !secured {
+		if err := passwordAllowed(s.POP3, conn); err != nil {
+			return err
 		}
 	}
 	return client.Login(ctx, s.User, s.Password)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -54,7 +55,7 @@ func (c *Client) Submit(ctx context.Context, s Settings, l Letter) (Receipt, err
 	began := time.Now()
 	client := smtp.NewClient(conn, smtp.ClientOptions{Hello: c.Name})
 	defer client.Close()
-	receipt, err := c.submit(ctx, client, s, l)
+	receipt, err := c.submit(ctx, client, conn, s, l)
 	event := trail.Event{
 		Kind: trail.Submitted, At: began, Took: time.Since(began), Message: receipt.ID,
 		Peer: &trail.Peer{Addr: conn.RemoteAddr().String(), Name: s.SMTP.Host}, Dialogue: client.Transcript().Lines(),
@@ -69,8 +70,8 @@ func (c *Client) Submit(ctx context.Context, s Settings, l Letter) (Receipt, err
 	return receipt, err
 }
 
-func (c *Client) submit(ctx context.Context, client *smtp.Client, s Settings, l Letter) (Receipt, error) {
-	if err := c.open(ctx, client, s); err != nil {
+func (c *Client) submit(ctx context.Context, client *smtp.Client, conn net.Conn, s Settings, l Letter) (Receipt, error) {
+	if err := c.open(ctx, client, conn, s); err != nil {
 		return Receipt{}, err
 	}
 	results, err := client.Send(ctx, smtp.Transaction{
@@ -90,7 +91,7 @@ func (c *Client) submit(ctx context.Context, client *smtp.Client, s Settings, l 
 }
 
 // open greets, protects and logs in, as the settings say.
-func (c *Client) open(ctx context.Context, client *smtp.Client, s Settings) error {
+func (c *Client) open(ctx context.Context, client *smtp.Client, conn net.Conn, s Settings) error {
 	if err := client.Greet(ctx); err != nil {
 		return err
 	}
@@ -108,6 +109,11 @@ func (c *Client) open(ctx context.Context, client *smtp.Client, s Settings) erro
 	}
 	if s.User == "" {
 		return nil
+	}
+	if s.SMTP.Security != Implicit && client.TLS() == nil {
+		if err := passwordAllowed(s.SMTP, conn); err != nil {
+			return err
+		}
 	}
 	return client.Auth(ctx, s.User, s.Password)
 }

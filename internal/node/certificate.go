@@ -71,6 +71,15 @@ func writeSelfSigned(hostname, certFile, keyFile string) error {
 	return writePEM(certFile, "CERTIFICATE", cert, 0o644)
 }
 
+// writePEM writes a file whole or not at all.
 func writePEM(file, kind string, der []byte, mode fs.FileMode) error {
-	return os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), mode)
+	f, err := os.OpenFile(file+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	err = pem.Encode(f, &pem.Block{Type: kind, Bytes: der})
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
 }

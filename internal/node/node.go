@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -122,6 +121,7 @@ func (n *Node) build(o Options) error {
 		Store: n.engine, Spool: n.spool, Trail: n.trail, IsLocal: n.directory.IsLocal,
 		Local: localdelivery.New(localdelivery.Options{
 			Directory: n.directory, Mailboxes: n.mailboxes, Spool: n.spool, Hostname: c.Hostname,
+			Logger: n.logger,
 		}),
 		Remote: relay.New(relay.Options{
 			Hostname: c.Hostname, Resolver: n.resolver, Dial: n.dial, Content: n.content, IsSelf: n.isSelf, Logger: n.logger,
@@ -139,40 +139,6 @@ func (n *Node) build(o Options) error {
 		Hostname: c.Hostname, CleartextFrom: c.Auth.CleartextFrom, Logger: n.logger,
 	})
 	return nil
-}
-
-// dial connects from the configured source address of the family that the target has.
-func (n *Node) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	return n.network.Dial(ctx, network, n.source(address), address)
-}
-
-func (n *Node) source(address string) netip.Addr {
-	target, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return netip.Addr{}
-	}
-	sources := n.config.Relay.Source
-	if len(sources) == 0 {
-		for _, l := range n.config.Listen.SMTP {
-			sources = append(sources, l.Addr())
-		}
-	}
-	for _, s := range sources {
-		if !s.IsUnspecified() && s.Is4() == target.Addr().Unmap().Is4() {
-			return s
-		}
-	}
-	return netip.Addr{}
-}
-
-// isSelf says whether mail relayed to addr would come back to this node.
-func (n *Node) isSelf(addr netip.Addr) bool {
-	for _, l := range n.config.Listen.SMTP {
-		if l.Addr() == addr && l.Port() == 25 {
-			return true
-		}
-	}
-	return false
 }
 
 func (n *Node) content(ctx context.Context, item *spool.Item) (relay.Content, error) {
@@ -197,24 +163,6 @@ func (n *Node) Start(ctx context.Context) error {
 	}
 	n.running.Go(func() { n.sweep(ctx) })
 	return nil
-}
-
-// Shutdown stops listening, lets what is under way finish until ctx is done, and closes the store.
-func (n *Node) Shutdown(ctx context.Context) error {
-	var errs []error
-	for _, s := range n.services {
-		errs = append(errs, s.shutdown(ctx))
-		s.listener.Close()
-	}
-	if n.control != nil {
-		errs = append(errs, n.control.Close())
-	}
-	errs = append(errs, n.queue.Shutdown(ctx))
-	if n.stop != nil {
-		n.stop()
-	}
-	n.running.Wait()
-	return errors.Join(append(errs, n.trail.Close(ctx), n.engine.Close())...)
 }
 
 // Listeners returns what is open, in the order of the configuration.

@@ -1,0 +1,70 @@
+package node
+
+import (
+	"context"
+	"net"
+	"net/netip"
+)
+
+// smtpPort is where mail servers find one another.
+const smtpPort = 25
+
+// dial connects from the source address that suits the target.
+func (n *Node) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return n.network.Dial(ctx, network, n.source(address), address)
+}
+
+// source returns the address to connect from: the first of [relay] source, or of the smtp listeners, that can reach the
+// target, so that others see the address that our name leads to. A loopback address reaches loopback only, and another one
+// is no good there: name servers on this machine answer loopback alone. An invalid address leaves it to the system.
+func (n *Node) source(address string) netip.Addr {
+	target, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return netip.Addr{}
+	}
+	to := target.Addr().Unmap()
+	for _, s := range n.sources() {
+		if !s.IsUnspecified() && s.Is4() == to.Is4() && s.IsLoopback() == to.IsLoopback() {
+			return s
+		}
+	}
+	return netip.Addr{}
+}
+
+func (n *Node) sources() []netip.Addr {
+	if len(n.config.Relay.Source) > 0 {
+		return n.config.Relay.Source
+	}
+	var sources []netip.Addr
+	for _, l := range n.config.Listen.SMTP {
+		sources = append(sources, l.Addr())
+	}
+	return sources
+}
+
+// isSelf says whether mail relayed to port 25 of addr would come back to this node.
+func (n *Node) isSelf(addr netip.Addr) bool {
+	for _, l := range n.config.Listen.SMTP {
+		if l.Port() != smtpPort {
+			continue
+		}
+		if l.Addr() == addr || l.Addr().IsUnspecified() && (addr.IsLoopback() || addr.IsUnspecified() || ofThisMachine(addr)) {
+			return true
+		}
+	}
+	return false
+}
+
+// ofThisMachine says whether one of the machine's interfaces has the address.
+func ofThisMachine(addr netip.Addr) bool {
+	interfaces, err := net.InterfaceAddrs()
+	if err != nil {
+		return false
+	}
+	for _, i := range interfaces {
+		if own, err := netip.ParsePrefix(i.String()); err == nil && own.Addr() == addr {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,46 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// trailTime is how long the last events may take to be written.
+const trailTime = 5 * time.Second
+
+// Shutdown stops listening everywhere at once, lets what is under way finish until ctx is done, and closes the store. The
+// sessions get three quarters of the time, so that the queue has some left for its attempts.
+func (n *Node) Shutdown(ctx context.Context) error {
+	errs := n.endSessions(ctx)
+	if n.control != nil {
+		errs = append(errs, n.control.Close())
+	}
+	errs = append(errs, n.queue.Shutdown(ctx))
+	if n.stop != nil {
+		n.stop()
+	}
+	n.running.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), trailTime)
+	defer cancel()
+	return errors.Join(append(errs, n.trail.Close(last), n.engine.Close())...)
+}
+
+func (n *Node) endSessions(ctx context.Context) []error {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)*3/4)
+		defer cancel()
+	}
+	for _, s := range n.services {
+		s.listener.Close()
+	}
+	errs := make([]error, len(n.services))
+	var ending sync.WaitGroup
+	for i, s := range n.services {
+		ending.Go(func() { errs[i] = s.shutdown(ctx) })
+	}
+	ending.Wait()
+	return errs
+}
