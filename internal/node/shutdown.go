@@ -33,13 +33,13 @@ func (n *Node) endSessions(ctx context.Context) []error {
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)*3/4)
 		defer cancel()
 	}
-	for _, s := range n.services {
-		s.listener.Close()
-	}
 	errs := make([]error, len(n.services))
 	var ending sync.WaitGroup
 	for i, s := range n.services {
-		ending.Go(func() { errs[i] = s.shutdown(ctx) })
+		ending.Go(func() {
+			errs[i] = s.shutdown(ctx)
+			s.listener.Close() // closed already, unless it never came to be served
+		})
 	}
 	ending.Wait()
 	return errs

@@ -16,12 +16,15 @@ import (
 // redacted stands for what must not be written down.
 const redacted = "***"
 
-// redactAuth returns an AUTH command as it may be shown: the mechanism, if it is one, and nothing else.
-func redactAuth(argument string) string {
-	mechanism, _, more := strings.Cut(argument, " ")
-	switch mechanism = strings.ToUpper(mechanism); mechanism {
+// redactAuth returns an AUTH command with those arguments as it may be shown: the mechanism, if it is one, and
+// nothing else.
+func redactAuth(arguments []string) string {
+	if len(arguments) == 0 {
+		return "AUTH"
+	}
+	switch mechanism := strings.ToUpper(arguments[0]); mechanism {
 	case "PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "XOAUTH2", "OAUTHBEARER", "EXTERNAL", "NTLM":
-		if more {
+		if len(arguments) > 1 {
 			return "AUTH " + mechanism + " " + redacted
 		}
 		return "AUTH " + mechanism

@@ -23,7 +23,7 @@ type Timeouts struct {
 	Data      time.Duration // for the 354; default 2 min
 	DataBlock time.Duration // for the peer to take a block of output; default 3 min
 	DataEnd   time.Duration // for the reply to the dot; default 10 min
-	Quit      time.Duration // nothing depends on it; default 5 s
+	Quit      time.Duration // for sending QUIT and for its reply; nothing depends on it; default 5 s
 	Handshake time.Duration // of TLS; default 1 min
 }
 
@@ -55,6 +55,9 @@ type ClientOptions struct {
 	Hello      string   // our name in EHLO; an address literal or a host name. Default "localhost"
 	ServerName string   // the name that the server's certificate is checked against, where StartTLS's config has none
 	Timeouts   Timeouts // zero fields mean defaults
+	// ContentRate is how many octets of content a second the server must take on the average once
+	// Timeouts.DataBlock has passed. Default 1024.
+	ContentRate int64
 }
 
 // Client is one SMTP connection to a server. Its errors are *mail.Error: Status is what the server said, or
@@ -74,6 +77,7 @@ type Client struct {
 // NewClient returns a Client on a connection, which it will close. Nothing is read or written yet.
 func NewClient(nc net.Conn, o ClientOptions) *Client {
 	o.Timeouts = o.Timeouts.orDefault()
+	setDefault(&o.ContentRate, DefaultLimits().ContentRate)
 	if o.Hello == "" {
 		o.Hello = "localhost"
 	}
@@ -87,12 +91,6 @@ func NewClient(nc net.Conn, o ClientOptions) *Client {
 
 // Transcript is the dialogue so far, without secrets and content.
 func (c *Client) Transcript() *dialogue.Transcript { return &c.line.Transcript }
-
-// RemoteAddr is the server's address.
-func (c *Client) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
-
-// LocalAddr is our address on the connection.
-func (c *Client) LocalAddr() net.Addr { return c.nc.LocalAddr() }
 
 // TLS is the state of TLS, or nil without it.
 func (c *Client) TLS() *tls.ConnectionState { return c.tls }
@@ -125,9 +123,11 @@ func (c *Client) Greet(ctx context.Context) error {
 	return require(status, 220)
 }
 
-// Quit says goodbye and closes the connection.
+// Quit says goodbye and closes the connection, within Timeouts.Quit whatever the server does.
 func (c *Client) Quit(ctx context.Context) error {
 	defer c.nc.Close()
+	ctx, cancel := context.WithTimeout(ctx, c.o.Timeouts.Quit)
+	defer cancel()
 	defer c.watch(ctx)()
 	status, err := c.command(ctx, c.o.Timeouts.Quit, "QUIT")
 	if err != nil {
@@ -202,6 +202,8 @@ var errServiceClosing = errors.New("the server closes the connection")
 // breakDown ends the dialogue because of err.
 func (c *Client) breakDown(err error) {
 	switch {
+	case errors.Is(err, errTooSlow):
+		c.broken = brokenError("4.4.2", "the server took the content too slowly", err)
 	case errors.Is(err, errMalformedReply):
 		c.broken = brokenError("4.5.0", "the server's reply is malformed", err)
 	case dialogue.IsTimeout(err):

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"time"
 
 	"waybill/internal/dialogue"
 	"waybill/internal/mail"
@@ -46,7 +47,7 @@ func (c *Client) Send(ctx context.Context, t Transaction) (Results, error) {
 	_, s.pipelining = c.Extension("PIPELINING")
 	defer c.watch(ctx)()
 	var err error
-	if status, tooLarge := c.tooLarge(t.Size); tooLarge {
+	if status, tooLarge := c.TooLarge(t.Size); tooLarge {
 		s.results.Mail = status
 	} else {
 		err = c.transact(ctx, s)
@@ -89,8 +90,9 @@ func (r *Results) anyAccepted() bool {
 	return r.Mail.Success() && slices.ContainsFunc(r.Recipients, mail.Status.Success)
 }
 
-// tooLarge spares a message the way if the server has said that it will not take that many octets (RFC 1870 §6.1).
-func (c *Client) tooLarge(size int64) (mail.Status, bool) {
+// TooLarge says whether the server has announced that it will not take that many octets (RFC 1870 §6.1), with the
+// status that Send gives such a message without a word to the server. A SIZE without a number, or of 0, is no limit.
+func (c *Client) TooLarge(size int64) (mail.Status, bool) {
 	params, _ := c.Extension("SIZE")
 	limit, err := strconv.ParseInt(params, 10, 64)
 	if err != nil || limit <= 0 || size <= limit {
@@ -233,7 +235,7 @@ func (c *Client) lonelyDot(ctx context.Context) error {
 
 // content sends the content and the dot.
 func (c *Client) content(ctx context.Context, s *sending) error {
-	w := &dotWriter{line: c.line, lineStart: true}
+	w := &dotWriter{line: c.line, pace: pace{began: time.Now(), grace: c.o.Timeouts.DataBlock, rate: c.o.ContentRate}, lineStart: true}
 	_, err := s.Content.WriteTo(w)
 	if err == nil {
 		err = w.finish()
@@ -261,13 +263,18 @@ func (c *Client) content(ctx context.Context, s *sending) error {
 // contentFailed ends a connection in the middle of the content: only that keeps the server from taking half a
 // message for a whole one. If it was the server that gave up, its last words are the result.
 func (c *Client) contentFailed(ctx context.Context, s *sending, err error) error {
-	if !errors.Is(err, errWrite) {
+	switch {
+	case errors.Is(err, errWrite):
+	case errors.Is(err, errTooSlow):
 		c.breakDown(err)
-		if errors.Is(err, ErrBareLineEnd) {
-			c.broken = err
-		} else {
-			c.broken = brokenError("4.3.0", "the content could not be read", err)
-		}
+		return c.broken
+	case errors.Is(err, ErrBareLineEnd):
+		c.breakDown(err)
+		c.broken = err
+		return c.broken
+	default:
+		c.breakDown(err)
+		c.broken = brokenError("4.3.0", "the content could not be read", err)
 		return c.broken
 	}
 	status, replyErr := c.reply(ctx, c.o.Timeouts.Quit)

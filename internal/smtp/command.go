@@ -74,7 +74,7 @@ func (s *session) outOfOrder(verb string) mail.Status {
 func (s *session) dispatch(ctx context.Context, line []byte) (mail.Status, command) {
 	verb, argument := ParseCommand(line)
 	row, known := commands(verb)
-	s.note(verb, argument, line, known)
+	s.note(line, known)
 	switch {
 	case !row.long && len(line)+len("\r\n") > s.limits.CommandLine:
 		return lineTooLong, row

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"time"
 
 	"waybill/internal/dialogue"
 )
@@ -12,6 +13,7 @@ import (
 // with ErrBareLineEnd: a server that takes one for a line end could be made to see a second message.
 type dotWriter struct {
 	line      *dialogue.Conn
+	pace      pace
 	lineStart bool // what comes next begins a line
 	cr        bool // the last octet was a CR
 	size      int64
@@ -54,7 +56,7 @@ func (d *dotWriter) writeLine(b []byte) (int, error) {
 	}
 	d.lineStart = lf >= 0
 	d.cr = b[len(b)-1] == '\r'
-	return len(b), nil
+	return len(b), d.pace.keep(len(b))
 }
 
 // lineEndsMatch checks that the LF at b[lf], if there is one, follows a CR, and that every CR is followed by LF.
@@ -67,6 +69,30 @@ func (d *dotWriter) lineEndsMatch(b []byte, lf int) bool {
 		return cr >= 0 && cr == lf-1
 	}
 	return cr < 0 || cr == len(b)-1
+}
+
+// pace is the least speed of content: it may not take longer than grace and what its octets take at that rate.
+// Without it a server that reads a little now and then would hold us for hours, whatever the deadline of a write.
+type pace struct {
+	began time.Time
+	grace time.Duration
+	rate  int64 // octets a second
+	sent  int64
+	next  int64 // octets after which the clock is looked at
+}
+
+var errTooSlow = errors.New("less content was taken than the least rate")
+
+// keep counts n further octets and returns errTooSlow if they have come too late.
+func (p *pace) keep(n int) error {
+	if p.sent += int64(n); p.sent < p.next {
+		return nil
+	}
+	p.next = p.sent + maxSpan
+	if time.Since(p.began) > p.grace+time.Duration(p.sent/p.rate)*time.Second {
+		return errTooSlow
+	}
+	return nil
 }
 
 // finish ends the last line.

@@ -27,7 +27,7 @@ func (s *session) hello(ctx context.Context, argument string, extended bool) mai
 	if !status.Success() {
 		return status
 	}
-	s.conn.hello, s.conn.extended = name, extended
+	s.conn.extended = extended
 	s.state = ready
 	s.reset()
 	if extended {

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -28,11 +27,7 @@ type Server struct {
 	sessions  map[*wire]netip.Prefix // with the network that each is counted under
 	networks  map[netip.Prefix]int   // sessions of each network
 	running   sync.WaitGroup         // sessions
-	panics    atomic.Int64
 }
-
-// Panics returns the number of sessions that ended in a panic. Each is logged.
-func (s *Server) Panics() int64 { return s.panics.Load() }
 
 // Pauses after an accept that failed for lack of something, as file descriptors.
 const (

@@ -24,7 +24,7 @@ type session struct {
 
 	state         state
 	authenticated bool
-	authTried     bool // lines that follow may hold a secret in the wrong place
+	hush          bool // a line that is no command may hold a secret in the wrong place
 	tx            transaction
 
 	errors, refusals, junk int
@@ -53,7 +53,6 @@ func (s *Server) serveConn(ctx context.Context, w *wire, limits Limits) {
 	conn := newConn(w, limits)
 	defer func() {
 		if r := recover(); r != nil {
-			s.panics.Add(1)
 			s.logger().Error("panic in an SMTP session", "session", conn.id, "peer", w.RemoteAddr().String(),
 				"panic", r, slog.String("stack", stack()))
 			conn.line.Write(appendReply(nil, unavailable))
@@ -148,6 +147,7 @@ var errShutdown = errors.New("the server shut down")
 
 // lineStatus is the reply to a line that could not be read; none if the connection is gone.
 func (s *session) lineStatus(err error) mail.Status {
+	s.hush = true // the line may have been an AUTH, and the next one its response
 	switch {
 	case errors.Is(err, errShutdown):
 		return shuttingDown
@@ -221,14 +221,17 @@ func (s *session) end(status mail.Status) error {
 	return errors.New(status.String())
 }
 
-// note writes a command down, without secrets.
-func (s *session) note(verb, argument string, line []byte, known bool) {
+// note writes a command down, without secrets. An AUTH that is garbled, so that it is none to us, has a password
+// in it all the same, and so may what its client sends next.
+func (s *session) note(line []byte, known bool) {
 	text := string(line)
+	words := strings.Fields(text)
 	switch {
-	case verb == "AUTH":
-		text, s.authTried = redactAuth(argument), true
-	case !known && s.authTried:
-		text = "(a line that is no command)"
+	case len(words) > 0 && strings.EqualFold(words[0], "AUTH"):
+		text, s.hush = redactAuth(words[1:]), true
+	case known:
+	case s.hush || strings.Contains(strings.ToUpper(text), "AUTH"):
+		text, s.hush = "(a line that is no command)", true
 	}
 	s.line.Transcript.Add(dialogue.Client, text)
 }

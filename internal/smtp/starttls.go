@@ -27,7 +27,7 @@ func (s *session) beginTLS() error {
 	if err := s.conn.handshake(s.server.TLS, s.limits.HandshakeTimeout); err != nil {
 		return err
 	}
-	s.conn.hello, s.conn.extended = "", false
+	s.conn.extended = false
 	s.state, s.lineLimit = fresh, s.limits.CommandLine
 	s.reset()
 	return nil
