@@ -70,19 +70,20 @@ const role = "MDA"
 
 // Deliver files the message into the mailbox of each recipient of the attempt by adding to b (at most 100
 // mailboxes, as the queue sees to). Nothing is filed until b is committed. Unknown addresses and mail in a loop
-// end in 5xx outcomes, failing stores in 4xx.
+// end in 5xx outcomes, the latter untold; failing stores in 4xx.
 func (g *Agent) Deliver(ctx context.Context, a spool.Attempt, b *store.Batch) ([]spool.Outcome, []trail.Event) {
 	d := &delivery{agent: g, attempt: a, batch: b, began: time.Now(), boxes: map[string]bool{}}
 	outcomes := make([]spool.Outcome, 0, len(a.Recipients))
 	header, err := g.header(ctx, a.Item)
 	for _, i := range a.Recipients {
-		status := localFail
+		o := spool.Outcome{Status: localFail}
 		if err == nil {
-			status = d.recipient(ctx, a.Item.Recipients[i].ForwardPath, header)
+			o = d.recipient(ctx, a.Item.Recipients[i].ForwardPath, header)
 		} else {
 			g.Logger.Error("header could not be read", "message", a.Item.ID, "error", err)
 		}
-		outcomes = append(outcomes, spool.Outcome{Recipient: i, Status: status})
+		o.Recipient = i
+		outcomes = append(outcomes, o)
 	}
 	return outcomes, d.events
 }
@@ -98,24 +99,28 @@ type delivery struct {
 }
 
 // recipient decides about one recipient and files the message.
-func (d *delivery) recipient(ctx context.Context, path mail.Address, facts headerFacts) mail.Status {
+func (d *delivery) recipient(ctx context.Context, path mail.Address, header []byte) spool.Outcome {
 	account, err := d.agent.Directory.Lookup(ctx, path)
 	if errors.Is(err, directory.ErrNoAccount) {
 		status := noMailbox.WithText("%s: no such user here", path)
 		d.decided(path, "nobody here", "no account has this address", &status)
-		return status
+		return spool.Outcome{Status: status}
 	}
 	if err != nil {
-		return d.failed(path, "account could not be looked up", err)
+		return spool.Outcome{Status: d.failed(path, "account could not be looked up", err)}
 	}
 	d.decided(path, "local", fmt.Sprintf("%s is an account of %s", account.Address, account.Address.Domain), nil)
-	if rule := facts.loop(account.Address); rule != "" {
+	if rule := message.Loop(header, account.Address); rule != "" {
 		status := loop.WithText("the message is in a loop: %s", rule)
 		d.decided(path, "loop", rule, &status)
-		return status
+		return spool.Outcome{Status: status, Untold: untoldLoop}
 	}
-	return d.file(ctx, path, account.Address)
+	return spool.Outcome{Status: d.file(ctx, path, account.Address)}
 }
+
+// untoldLoop: the receiver refuses a message in a loop while its client is still there to hear it. One that came by
+// here all the same is told to nobody, for its reverse-path is only what somebody wrote there.
+const untoldLoop = "the message is in a loop, and a DSN would go to whoever its reverse-path names or join the loop"
 
 // file adds the mailbox entry to the batch. Two recipients that lead to one account get one copy.
 func (d *delivery) file(ctx context.Context, path, account mail.Address) mail.Status {
@@ -164,14 +169,4 @@ func (d *delivery) decided(path mail.Address, outcome, rule string, status *mail
 func (d *delivery) failed(path mail.Address, what string, err error) mail.Status {
 	d.agent.Logger.Error(what, "message", d.attempt.Item.ID, "recipient", path.String(), "error", err)
 	return mail.StatusOf(err)
-}
-
-// header reads what loop detection needs of a message's header.
-func (g *Agent) header(ctx context.Context, item *spool.Item) (headerFacts, error) {
-	content, err := g.Spool.Open(ctx, item)
-	if err != nil {
-		return headerFacts{}, err
-	}
-	defer content.Close()
-	return scanHeader(content)
 }

@@ -3,9 +3,9 @@ package message
 import "bytes"
 
 // maxHead bounds the header that a Head keeps, in octets.
-const maxHead = 64 << 10
+const maxHead = 128 << 10
 
-// Head keeps the header section of a message that is written through it, up to 64 KiB, and forgets the rest. The zero
+// Head keeps the header section of a message that is written through it, up to 128 KiB, and forgets the rest. The zero
 // value is ready for use.
 type Head struct {
 	kept  []byte
@@ -28,6 +28,9 @@ func (h *Head) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// Ended says whether nothing that is written from now on changes what is kept.
+func (h *Head) Ended() bool { return h.ended }
 
 // Bytes returns the header without the empty line that ends it; valid until the next Write.
 func (h *Head) Bytes() []byte { return h.kept }

@@ -23,8 +23,7 @@ type command struct {
 	min, max int    // number of arguments
 	text     bool   // the rest of the line is the one argument, spaces included
 	login    bool   // carries a password or asks for one: only where logins in the clear are allowed
-	show     int    // in the transcript only so many arguments are shown, if secret
-	secret   bool   // the arguments hold a password: the line may be long
+	secret   bool   // the arguments hold a password: they are not shown, and the line may be long
 	usage    string // what the client is told when the arguments are wrong
 	do       func(*session, context.Context, []string) reply
 }
@@ -34,7 +33,7 @@ var commands = map[string]command{
 	"USER": {in: beforeLogin, min: 1, max: 1, text: true, login: true, usage: "USER name", do: (*session).user},
 	"PASS": {in: userGiven, min: 1, max: 1, text: true, login: true, secret: true, usage: "PASS password", do: (*session).pass},
 	// RFC 5034
-	"AUTH": {in: beforeLogin, min: 1, max: 2, login: true, secret: true, show: 1, usage: "AUTH mechanism [initial-response]", do: (*session).auth},
+	"AUTH": {in: beforeLogin, min: 1, max: 2, login: true, secret: true, usage: "AUTH mechanism [initial-response]", do: (*session).auth},
 	// RFC 2595
 	"STLS": {in: beforeLogin, usage: "STLS", do: (*session).stls},
 	// RFC 2449

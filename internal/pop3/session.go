@@ -151,9 +151,11 @@ func (s *session) heard(c command, verb, rest string) {
 	case c.do == nil:
 		text = "(unknown command)"
 	case c.secret:
-		shown := strings.Fields(rest)
-		shown = shown[:min(len(shown), c.show)]
-		text = strings.Join(append(append([]string{verb}, shown...), "***"), " ")
+		text += " ***"
+		// Of AUTH the mechanism is shown; what stands in its place may be the password.
+		if words := strings.Fields(rest); verb == "AUTH" && len(words) > 0 && strings.EqualFold(words[0], "PLAIN") {
+			text = "AUTH PLAIN ***"
+		}
 	case rest != "":
 		text += " " + rest
 	}

@@ -13,12 +13,15 @@ type delivery struct {
 	relay    *Relay
 	attempt  spool.Attempt
 	events   []trail.Event
-	tries    int // targets tried
+	limit    time.Duration // of the attempt
+	tries    int           // targets tried
 	sessions int // connections, for their names
 
 	final []verdict // zero while a recipient is open
 	last  []verdict // the latest 4xx that a host gave for this very recipient
 	why   verdict   // why the open ones are open: temporary if any cause was
+	taken bool      // a host has taken the message for somebody
+	octet octets    // of the content, as far as they were looked at
 }
 
 // verdict is a status and whose words it is: the host that gave it, or "" for our own.
@@ -40,7 +43,6 @@ var (
 	badConnection = mail.NewStatus(451, "4.4.2", "")
 	localError    = mail.NewStatus(451, "4.3.0", "")
 	notConverted  = mail.NewStatus(554, "5.6.3", "") // RFC 6152 §3
-	tooBig        = mail.NewStatus(552, "5.3.4", "")
 )
 
 // open returns the number of recipients without a final status.

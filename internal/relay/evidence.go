@@ -16,7 +16,7 @@ func (s *session) recipient(i int, v verdict) {
 	status := v.Status
 	kind := trail.Attempted
 	if status.Success() {
-		kind = trail.Relayed
+		kind, s.taken = trail.Relayed, true
 	}
 	ev := s.sessionEvent(kind)
 	ev.Recipient = s.path(i).String()

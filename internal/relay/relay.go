@@ -34,7 +34,7 @@ type Content interface {
 	io.Closer
 }
 
-// Options is what a Relay works with. All but IsSelf and Logger is required.
+// Options is what a Relay works with. All but IsSelf, Logger and AttemptTime is required.
 type Options struct {
 	Hostname string // said in EHLO; never relayed to
 	Resolver Resolver
@@ -42,6 +42,10 @@ type Options struct {
 	Content  func(ctx context.Context, item *spool.Item) (Content, error)         // opens a message, once for each transaction
 	IsSelf   func(addr netip.Addr) bool                                           // mail to addr would come back to this server
 	Logger   *slog.Logger
+
+	// AttemptTime bounds one attempt at one next hop, over all its hosts and however slowly they answer. Each KiB
+	// of the message prolongs it by a second. Default 30 min.
+	AttemptTime time.Duration
 }
 
 // Relay is the client side of mail transfer. It is safe for concurrent use.
@@ -58,6 +62,9 @@ func New(o Options) *Relay {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.AttemptTime <= 0 {
+		o.AttemptTime = attemptTime
+	}
 	return &Relay{Options: o, shuffle: rand.Shuffle}
 }
 
@@ -68,28 +75,39 @@ const (
 	maxHosts = 10 // MX hosts whose addresses are looked up in one attempt
 	maxTries = 12 // addresses that are tried in one attempt
 
+	attemptTime     = 30 * time.Minute // Options.AttemptTime
+	quitWait        = time.Second      // for the reply to QUIT: until then the outcome is not recorded
 	connectWait     = 30 * time.Second // for one of several addresses
 	connectWaitLast = 2 * time.Minute  // for the last one
 )
 
 // Deliver makes one attempt at the recipients of the next hop. Every recipient gets an outcome: 2xx when a host has
-// taken custody, 5xx when that host, or the DNS, refused for good, 4xx otherwise. b is not used.
+// taken custody, 5xx when that host, or the DNS, refused for good, 4xx otherwise. When the time of the attempt is over
+// the open recipients get 4xx, as when ctx ends. b is not used.
 func (r *Relay) Deliver(ctx context.Context, a spool.Attempt, _ *store.Batch) ([]spool.Outcome, []trail.Event) {
 	d := &delivery{
 		relay: r, attempt: a,
+		limit: r.AttemptTime + time.Duration(a.Item.Body.Total()>>10)*time.Second,
 		final: make([]verdict, len(a.Recipients)), last: make([]verdict, len(a.Recipients)),
 	}
+	ctx, cancel := context.WithTimeout(ctx, d.limit)
+	defer cancel()
 	d.run(ctx)
 	return d.outcomes(), d.events
 }
 
-// run tries target after target until no recipient is open.
+// run tries target after target until no recipient is open, or until a host has taken the message for somebody: what
+// it took is recorded only when the attempt ends, and is sent again if we are killed before. So whoever is open then
+// is left to the next attempt, rather than that other hosts are tried, which may take long.
 func (d *delivery) run(ctx context.Context) {
 	route, ok := d.findRoute(ctx)
 	if !ok {
 		return
 	}
 	for i, group := range route.groups {
+		if d.outOfTime(ctx) {
+			return
+		}
 		targets, self := d.targets(ctx, group)
 		if self {
 			d.loopsBack(route)
@@ -97,11 +115,11 @@ func (d *delivery) run(ctx context.Context) {
 		}
 		for j, t := range targets {
 			t.last = i == len(route.groups)-1 && j == len(targets)-1
-			if d.tries++; d.tries > maxTries || ctx.Err() != nil {
+			if d.tries++; d.tries > maxTries || d.outOfTime(ctx) {
 				return
 			}
 			d.try(ctx, t)
-			if d.open() == 0 {
+			if d.open() == 0 || d.taken {
 				return
 			}
 		}
@@ -109,4 +127,13 @@ func (d *delivery) run(ctx context.Context) {
 	if d.tries == 0 && d.why.Code == 0 {
 		d.refuse(ours(noAddress.WithText("no host that takes mail for %s has an address", d.attempt.NextHop)))
 	}
+}
+
+// outOfTime says whether the attempt must end although hosts are left; then nothing that was found so far is final.
+func (d *delivery) outOfTime(ctx context.Context) bool {
+	if ctx.Err() == nil {
+		return false
+	}
+	d.because(ours(badConnection.WithText("the attempt ended after %s, before all hosts of %s were tried", d.limit, d.attempt.NextHop)))
+	return true
 }

@@ -57,7 +57,7 @@ func (d *delivery) trySession(ctx context.Context, t target, useTLS bool) (hands
 		s.attempted(v, "")
 	default:
 		s.transactions(ctx)
-		s.client.Quit(ctx) // whether it says goodbye does not matter any more
+		s.client.Quit(ctx) // whether it says goodbye does not matter any more, and takes a second at most
 	}
 	s.addDialogue()
 	return handshakeFailed
@@ -75,7 +75,9 @@ func (s *session) connect(ctx context.Context, useTLS bool) (v verdict, handshak
 	if err != nil {
 		return ours(noAnswer.WithText("%s did not answer: %s", s.target, connectError(err, dialCtx))), false
 	}
-	s.client = smtp.NewClient(nc, smtp.ClientOptions{Hello: s.relay.Hostname, ServerName: s.target.host})
+	s.client = smtp.NewClient(nc, smtp.ClientOptions{
+		Hello: s.relay.Hostname, ServerName: s.target.host, Timeouts: smtp.Timeouts{Quit: quitWait},
+	})
 	if err := s.client.Greet(ctx); err != nil {
 		return s.words(mail.StatusOf(err), err), false
 	}
@@ -99,10 +101,10 @@ func (s *session) startTLS(ctx context.Context) (v verdict, handshakeFailed bool
 		return ours(ready), false // the connection is as it was; mail in the clear is better than none
 	}
 	if err != nil {
-		return s.words(mail.StatusOf(err), err), true
+		return s.words(mail.StatusOf(err), err), ctx.Err() == nil
 	}
 	state := s.client.TLS()
-	s.tls = &trail.TLS{Version: tls.VersionName(state.Version), Cipher: tls.CipherSuiteName(state.CipherSuite)}
+	s.tls = trail.TLSFacts(state)
 	if len(state.PeerCertificates) > 0 {
 		s.tls.Subject = dialogue.Printable(state.PeerCertificates[0].Subject.String())
 	}
@@ -134,6 +136,9 @@ func (s *session) address() string {
 // happened to the connection; then it is the status of err.
 func (s *session) words(status mail.Status, err error) verdict {
 	if e, ok := errors.AsType[*mail.Error](err); ok && e.Err != nil && status == e.Status && status.Code != 421 {
+		if errors.Is(err, context.DeadlineExceeded) {
+			status = badConnection.WithText("the attempt was ended after %s", s.limit)
+		}
 		return ours(status.WithText("%s: %s", s.target, status.Text))
 	}
 	status.Text = dialogue.Printable(strings.ReplaceAll(status.Text, "\n", " / "))

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"strings"
 
 	"waybill/internal/mail"
 	"waybill/internal/smtp"
@@ -11,7 +10,7 @@ import (
 // transactions sends the message until every open recipient was offered to the host. More than one is needed only
 // where a host takes fewer recipients at a time than we have (RFC 5321 §4.5.3.1.10).
 func (s *session) transactions(ctx context.Context) {
-	if s.impossible() {
+	if s.impossible(ctx) {
 		return
 	}
 	offered := s.openRecipients()
@@ -34,38 +33,43 @@ func (d *delivery) openRecipients() []int {
 	return open
 }
 
-// impossible ends the open recipients if this host cannot take the message as it is.
-func (s *session) impossible() bool {
-	item := s.attempt.Item
-	var status mail.Status
-	if item.BodyType == mail.Body8BitMIME {
-		if _, ok := s.client.Extension("8BITMIME"); !ok {
-			status = notConverted.WithText("%s takes no 8-bit content (it does not offer 8BITMIME), and the message is not converted", s.target)
-		}
+// impossible says whether this host cannot take the message as it is. Another host may take it, so the open recipients
+// are refused for good only if none is left.
+func (s *session) impossible(ctx context.Context) bool {
+	var v verdict
+	if status, tooLarge := s.client.TooLarge(s.attempt.Item.Body.Total()); tooLarge {
+		v = ours(status.WithText("%s: %s", s.target, status.Text))
+	} else if s.attempt.Item.BodyType == mail.Body8BitMIME {
+		v = s.notConverted(ctx)
 	}
-	if limit, ok := s.client.Extension("SIZE"); ok {
-		if n := parseSize(limit); n > 0 && item.Body.Total() > n {
-			status = tooBig.WithText("the message has %d octets, %s takes at most %d", item.Body.Total(), s.target, n)
-		}
-	}
-	if status.Code == 0 {
+	if v.Code == 0 {
 		return false
 	}
-	s.attempted(ours(status), "")
-	s.refuse(ours(status))
+	s.because(v)
+	s.attempted(v, "")
 	return true
 }
 
-// parseSize reads the parameter of SIZE; 0 means that there is no limit (RFC 1870 §4).
-func parseSize(param string) int64 {
-	var n int64
-	for _, c := range []byte(strings.TrimSpace(param)) {
-		if c < '0' || c > '9' || n > 1<<50 {
-			return 0
-		}
-		n = n*10 + int64(c-'0')
+// notConverted is the verdict on 8-bit content for a host that does not offer 8BITMIME (RFC 6152 §3), or none. Many
+// clients declare BODY=8BITMIME for whatever they send, so what counts is whether such octets are there.
+func (s *session) notConverted(ctx context.Context) verdict {
+	if _, offered := s.client.Extension("8BITMIME"); offered {
+		return verdict{}
 	}
-	return n
+	eightBit, err := s.eightBit(ctx)
+	switch {
+	case err != nil:
+		return s.unreadable(err)
+	case eightBit:
+		return ours(notConverted.WithText("%s takes no 8-bit content (it does not offer 8BITMIME), and the message is not converted", s.target))
+	}
+	return verdict{}
+}
+
+// unreadable is the verdict when the message cannot be read from our own disk.
+func (d *delivery) unreadable(err error) verdict {
+	d.relay.Logger.Error("message could not be opened", "message", d.attempt.Item.ID, "error", err)
+	return ours(localError.WithText("the message could not be read here"))
 }
 
 // transaction is one MAIL, RCPT…, DATA for the recipients at those positions. It returns those that the host would
@@ -74,8 +78,7 @@ func (s *session) transaction(ctx context.Context, offered []int) (left []int, m
 	item := s.attempt.Item
 	content, err := s.relay.Content(ctx, item)
 	if err != nil {
-		s.relay.Logger.Error("message could not be opened", "message", item.ID, "error", err)
-		s.because(ours(localError.WithText("the message could not be read here")))
+		s.because(s.unreadable(err))
 		return nil, false
 	}
 	defer content.Close()

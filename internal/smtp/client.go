@@ -69,7 +69,6 @@ type Client struct {
 	o          ClientOptions
 	extensions map[string]string // of EHLO, by keyword in upper case; nil after HELO
 	tls        *tls.ConnectionState
-	greeting   mail.Status
 	dirty      bool  // a transaction may be open at the server
 	broken     error // why the dialogue is over
 }
@@ -95,9 +94,6 @@ func (c *Client) Transcript() *dialogue.Transcript { return &c.line.Transcript }
 // TLS is the state of TLS, or nil without it.
 func (c *Client) TLS() *tls.ConnectionState { return c.tls }
 
-// Greeting is what the server said first.
-func (c *Client) Greeting() mail.Status { return c.greeting }
-
 // Extension says whether the server offered an extension, named in any case, and with which parameters.
 func (c *Client) Extension(name string) (params string, offered bool) {
 	params, offered = c.extensions[strings.ToUpper(name)]
@@ -119,7 +115,6 @@ func (c *Client) Greet(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.greeting = status
 	return require(status, 220)
 }
 

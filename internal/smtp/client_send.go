@@ -263,18 +263,15 @@ func (c *Client) content(ctx context.Context, s *sending) error {
 // contentFailed ends a connection in the middle of the content: only that keeps the server from taking half a
 // message for a whole one. If it was the server that gave up, its last words are the result.
 func (c *Client) contentFailed(ctx context.Context, s *sending, err error) error {
-	switch {
-	case errors.Is(err, errWrite):
-	case errors.Is(err, errTooSlow):
+	if !errors.Is(err, errWrite) {
 		c.breakDown(err)
-		return c.broken
-	case errors.Is(err, ErrBareLineEnd):
-		c.breakDown(err)
-		c.broken = err
-		return c.broken
-	default:
-		c.breakDown(err)
-		c.broken = brokenError("4.3.0", "the content could not be read", err)
+		switch {
+		case errors.Is(err, errTooSlow): // the server's fault, and said
+		case errors.Is(err, ErrBareLineEnd):
+			c.broken = err
+		default:
+			c.broken = brokenError("4.3.0", "the content could not be read", err)
+		}
 		return c.broken
 	}
 	status, replyErr := c.reply(ctx, c.o.Timeouts.Quit)

@@ -94,6 +94,7 @@ type Outcome struct {
 	Recipient int // index into Item.Recipients
 	Status    mail.Status
 	RemoteMTA string // host whose words Status are; "" for our own. Not kept
+	Untold    string // why the sender gets no DSN about this failure; "": it does. Not kept
 }
 
 // Spool is the messages in custody of a store. It is safe for concurrent use.
