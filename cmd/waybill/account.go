@@ -3,11 +3,13 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -28,6 +30,7 @@ type accountCommand struct {
 type accountAddCommand struct {
 	Address       string `arg:"" placeholder:"ADDR" help:"The account's address, which is also its login."`
 	PasswordStdin bool   `help:"Read the password from standard input; one final line end is dropped."`
+	JSON          bool   `name:"json" help:"Print the result as JSON."`
 	Config        string `required:"" type:"existingfile" placeholder:"FILE" help:"Configuration file (TOML)."`
 }
 
@@ -51,8 +54,12 @@ func (c *accountAddCommand) Run(ctx context.Context, std streams) error {
 	if err := admin.AddAccount(ctx, addr, password); err != nil {
 		return errors.Join(err, admin.Close())
 	}
-	fmt.Fprintf(std.out, "account %s created\n", addr)
-	return admin.Close()
+	if c.JSON {
+		err = json.NewEncoder(std.out).Encode(map[string]mail.Address{"created": addr})
+	} else {
+		_, err = fmt.Fprintf(std.out, "account %s created\n", addr)
+	}
+	return errors.Join(err, admin.Close())
 }
 
 // admin is what a command can do to a node, running or not.
@@ -120,6 +127,8 @@ func checkPassword(p string) (string, error) {
 		return "", errors.New("the password is empty")
 	case len(p) > maxPassword:
 		return "", fmt.Errorf("the password is longer than %d octets", maxPassword)
+	case !utf8.ValidString(p):
+		return "", errors.New("the password is not UTF-8 text")
 	case strings.ContainsAny(p, "\x00\r\n"):
 		return "", errors.New("the password holds a line end or NUL, which no mail protocol can carry")
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -108,6 +110,21 @@ func (f *serverFlags) nameServers() ([]netip.AddrPort, error) {
 		servers = append(servers, ap)
 	}
 	return servers, nil
+}
+
+// explainClient says what to do about the usual troubles of a client.
+func explainClient(err error) error {
+	var unknown x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &unknown), errors.As(err, &hostname):
+		return fmt.Errorf("the server's certificate is not trusted: %w; --insecure goes on without checking it", err)
+	case errors.Is(err, context.Canceled):
+		return errors.New("interrupted")
+	}
+	return err
 }
 
 func showDialogue(w io.Writer, e trail.Event) {

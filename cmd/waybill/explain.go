@@ -56,7 +56,7 @@ func (c *explainCommand) Run(ctx context.Context, std streams) error {
 
 // renderOptions colours only on a terminal, and only if NO_COLOR is not set.
 func renderOptions(w io.Writer) explain.Options {
-	f, ok := w.(*os.File)
+	f, ok := fileUnder(w)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return explain.Options{}
 	}

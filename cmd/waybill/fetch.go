@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,13 +17,14 @@ import (
 // fetchCommand retrieves all mail of an account.
 type fetchCommand struct {
 	serverFlags
-	Keep bool   `help:"Leave the mail on the server; default: delete what is safely kept."`
-	Out  string `default:"-" placeholder:"DIR" help:"Maildir to put the messages into; - prints them."`
+	Keep bool   `help:"Leave the mail on the server; default: delete what is safely kept in a Maildir or file."`
+	Out  string `default:"-" placeholder:"DIR" help:"Maildir to put the messages into; - prints them, and leaves them on the server unless the output is a file."`
+	JSON bool   `name:"json" help:"Print the result as JSON (with --out DIR)."`
 }
 
 func (c *fetchCommand) Run(ctx context.Context, std streams) error {
 	if c.User == "" {
-		return errors.New("--user is required")
+		return usageErrorf("--user is required")
 	}
 	server, err := c.server(defaultPorts{plain: 110, implicit: 995})
 	if err != nil {
@@ -42,13 +44,38 @@ func (c *fetchCommand) Run(ctx context.Context, std streams) error {
 			return err
 		}
 	}
-	n, err := client.Retrieve(ctx, mua.Settings{User: c.User, Password: password, POP3: server}, sink, !c.Keep)
+	remove := !c.Keep && c.keepsSafely(std)
+	n, err := client.Retrieve(ctx, mua.Settings{User: c.User, Password: password, POP3: server}, sink, remove)
+	return errors.Join(c.report(std, n, remove), explainClient(err))
+}
+
+// keepsSafely says whether what is written is on a disk afterwards: what went into a pipe or to a terminal may be lost.
+func (c *fetchCommand) keepsSafely(std streams) bool {
+	if c.Out != "-" {
+		return true
+	}
+	f, ok := fileUnder(std.out)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode().IsRegular()
+}
+
+func (c *fetchCommand) report(std streams, n int, removed bool) error {
+	if c.JSON && c.Out != "-" {
+		return json.NewEncoder(std.out).Encode(map[string]any{"retrieved": n, "deleted": removed})
+	}
+	fate := "left on the server"
+	if removed {
+		fate = "deleted from the server"
+	}
 	noun := "messages"
 	if n == 1 {
 		noun = "message"
 	}
-	fmt.Fprintf(std.err, "%d %s retrieved\n", n, noun)
-	return err
+	fmt.Fprintf(std.err, "%d %s retrieved and %s\n", n, noun, fate)
+	return nil
 }
 
 // printSink prints messages as they are.
@@ -63,7 +90,7 @@ func (p printKeeper) Discard() error              { return nil }
 
 // Keep makes sure that what was printed has left us; a terminal or pipe cannot be synced.
 func (p printKeeper) Keep() error {
-	f, ok := p.out.(*os.File)
+	f, ok := fileUnder(p.out)
 	if !ok {
 		return nil
 	}

@@ -81,18 +81,15 @@ func (c *labCommand) run(ctx context.Context, l *lab.Lab, out *labPrinter) error
 	}
 	if c.JSON {
 		out.settings(l)
-	} else if c.Stay {
-		out.introduce(l)
 	}
-	if !c.Stay || c.Letter != "" {
-		if err := c.one(ctx, l, scenario, out); err != nil || !c.Stay {
-			return err
-		}
+	if err := c.one(ctx, l, scenario, out); err != nil || !c.Stay {
+		return err
 	}
 	if c.JSON {
 		<-ctx.Done()
 		return nil
 	}
+	out.introduce(l)
 	l.Follow(ctx, out.story)
 	return nil
 }
@@ -104,7 +101,7 @@ func (c *labCommand) one(ctx context.Context, l *lab.Lab, s lab.Scenario, out *l
 		return err
 	}
 	if c.JSON {
-		out.result(outcome)
+		out.result(outcome, c.Stay)
 	} else {
 		out.outcome(l, s, outcome)
 	}
@@ -119,7 +116,7 @@ func (c *labCommand) scenario(l *lab.Lab) (lab.Scenario, error) {
 	all := l.Scenarios()
 	i := slices.IndexFunc(all, func(s lab.Scenario) bool { return s.Name == c.Scenario })
 	if i < 0 {
-		return lab.Scenario{}, fmt.Errorf("no scenario %q; there are: %s", c.Scenario, lab.ScenarioNames())
+		return lab.Scenario{}, usageErrorf("no scenario %q; there are: %s", c.Scenario, lab.ScenarioNames())
 	}
 	s := all[i]
 	if c.Letter != "" {
@@ -132,7 +129,7 @@ func (c *labCommand) scenario(l *lab.Lab) (lab.Scenario, error) {
 	if c.From != "" {
 		from, rest, err := mail.ParsePath(c.From)
 		if err != nil || rest != "" {
-			return s, fmt.Errorf("--from %q is not an address: %w", c.From, err)
+			return s, usageErrorf("--from %q is not an address", c.From)
 		}
 		s.From = from
 	}
@@ -141,7 +138,7 @@ func (c *labCommand) scenario(l *lab.Lab) (lab.Scenario, error) {
 		for _, to := range c.To {
 			addr, err := mail.ParseAddress(to)
 			if err != nil {
-				return s, fmt.Errorf("--to: %w", err)
+				return s, usageErrorf("--to: %v", err)
 			}
 			s.To = append(s.To, addr)
 		}
@@ -150,6 +147,9 @@ func (c *labCommand) scenario(l *lab.Lab) (lab.Scenario, error) {
 		s.As = c.As
 	}
 	if c.Helo != "" {
+		if strings.ContainsFunc(c.Helo, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return s, usageErrorf("--helo %q: a name has no spaces and only ASCII", c.Helo)
+		}
 		s.Hello = c.Helo
 	}
 	s.Keep = c.Keep
@@ -197,14 +197,14 @@ func (p *labPrinter) event(e trail.Event) {
 
 func (p *labPrinter) line(v any) { json.NewEncoder(p.out).Encode(v) }
 
-// result is the last line of --json for one letter.
-func (p *labPrinter) result(o lab.Outcome) {
+// result is the last line of --json for one letter, unless the lab stays.
+func (p *labPrinter) result(o lab.Outcome, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ended = true
+	p.ended = !more
 	message := ""
 	if len(o.Arrived) > 0 {
-		message = string(o.Arrived[0])
+		message = string(o.Arrived[0].Content)
 	}
 	p.line(struct {
 		Kind    string `json:"kind"`
@@ -217,14 +217,18 @@ func (p *labPrinter) result(o lab.Outcome) {
 func (p *labPrinter) outcome(l *lab.Lab, s lab.Scenario, o lab.Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fmt.Fprintf(p.out, "The lab sends %s: %s → %s\n", s.Title, s.From.Path(), joinPaths(s.To))
+	fmt.Fprintf(p.out, "The lab plays: %s (%s → %s)\n", s.Title, s.From.Path(), joinPaths(s.To))
 	if note := l.Note(); note != "" {
-		fmt.Fprintf(p.out, "Note: %s.\n", note)
+		fmt.Fprintf(p.out, "Note: %s\n", note)
 	}
 	fmt.Fprintln(p.out)
 	explain.Render(p.out, o.Events, p.options)
-	p.messages("The message as received, with all its header fields", o.Arrived)
-	p.messages("The report that came back to the sender's mailbox", o.Bounce)
+	for _, r := range o.Arrived {
+		p.message("The message as "+r.By.String()+" received it, with all its header fields", r.Content)
+	}
+	for _, content := range o.Bounce {
+		p.message("The report that came back to the sender's mailbox", content)
+	}
 	if o.Intact {
 		fmt.Fprintln(p.out, "\nThe letter arrived intact.")
 	} else {
@@ -232,12 +236,10 @@ func (p *labPrinter) outcome(l *lab.Lab, s lab.Scenario, o lab.Outcome) {
 	}
 }
 
-func (p *labPrinter) messages(title string, messages [][]byte) {
-	for _, m := range messages {
-		fmt.Fprintf(p.out, "\n%s\n%s\n", title, strings.Repeat("─", len(title)))
-		for line := range strings.SplitSeq(strings.TrimSuffix(string(m), "\r\n"), "\r\n") {
-			fmt.Fprintln(p.out, "  "+dialogue.Printable(strings.ReplaceAll(line, "\t", "    ")))
-		}
+func (p *labPrinter) message(title string, content []byte) {
+	fmt.Fprintf(p.out, "\n%s\n%s\n", title, strings.Repeat("─", len(title)))
+	for line := range strings.SplitSeq(strings.TrimSuffix(string(content), "\r\n"), "\r\n") {
+		fmt.Fprintln(p.out, "  "+dialogue.Printable(strings.ReplaceAll(line, "\t", "    ")))
 	}
 }
 
@@ -252,11 +254,11 @@ func (p *labPrinter) story(s lab.Story) {
 func (p *labPrinter) introduce(l *lab.Lab) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fmt.Fprintf(p.out, "The lab is running. ")
+	fmt.Fprint(p.out, "\nThe lab keeps running.\n")
 	if note := l.Note(); note != "" {
-		fmt.Fprintf(p.out, "Note: %s.", note)
+		fmt.Fprintf(p.out, "Note: %s\n", note)
 	}
-	fmt.Fprint(p.out, "\n\nServers (in the lab → on this machine)\n")
+	fmt.Fprint(p.out, "\nServers (in the lab → on this machine)\n")
 	for _, part := range l.Parts() {
 		if part.Address != "" {
 			fmt.Fprintf(p.out, "  %-28s %-34s %-18s → %s\n", part.Name, part.Role, part.Logical, part.Address)

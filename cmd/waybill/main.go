@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -42,14 +43,23 @@ type streams struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	// Writing to a pipe that nobody reads fails like any other write, so that the lab is taken down in order.
+	signal.Ignore(syscall.SIGPIPE)
 	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }
+
+// usageError is a mistake in what was typed.
+type usageError struct{ error }
+
+func usageErrorf(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // errReported is returned by commands that have said already what went wrong.
 var errReported = errors.New("reported")
 
 // run is the program without its process: arguments in, exit status out.
 func run(ctx context.Context, args []string, std streams) int {
+	out := &checkedWriter{Writer: std.out}
+	std.out = out
 	status := -1 // until kong, which prints help, exits by itself
 	var cli commands
 	parser, err := kong.New(&cli,
@@ -73,9 +83,17 @@ func run(ctx context.Context, args []string, std streams) int {
 		fmt.Fprintf(std.err, "waybill: %v (waybill --help lists commands and flags)\n", err)
 		return exitUsage
 	}
-	switch err := parsed.Run(); {
+	err = parsed.Run()
+	if failed := out.err; failed != nil { // what was asked for has not been seen
+		printError(std.err, fmt.Errorf("write the output: %w", failed))
+		return exitFail
+	}
+	switch _, usage := errors.AsType[usageError](err); {
 	case err == nil:
 		return exitOK
+	case usage:
+		printError(std.err, err)
+		return exitUsage
 	case errors.Is(err, errReported):
 		return exitFail
 	default:
@@ -91,4 +109,30 @@ func printError(w io.Writer, err error) {
 		return
 	}
 	fmt.Fprintln(w, "waybill:", err)
+}
+
+// checkedWriter remembers the first error. It is what commands print to.
+type checkedWriter struct {
+	io.Writer
+	mu  sync.Mutex
+	err error
+}
+
+func (w *checkedWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n, err := w.Writer.Write(p)
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	return n, err
+}
+
+// fileUnder returns the file that a command's output goes to, if it is one.
+func fileUnder(w io.Writer) (*os.File, bool) {
+	if checked, ok := w.(*checkedWriter); ok {
+		w = checked.Writer
+	}
+	f, ok := w.(*os.File)
+	return f, ok
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ type sendCommand struct {
 	To      []string `required:"" placeholder:"B" help:"Forward-path, repeatable."`
 	Subject string   `help:"Subject of a composed letter."`
 	Body    string   `help:"Text of a composed letter; default: standard input."`
+	JSON    bool     `name:"json" help:"Print the result as JSON."`
 	Letter  string   `type:"existingfile" placeholder:"FILE.eml" help:"Send this whole message instead of composing one."`
 }
 
@@ -43,18 +45,38 @@ func (c *sendCommand) Run(ctx context.Context, std streams) error {
 	settings := mua.Settings{Address: letter.ReversePath, User: c.User, Password: password, SMTP: server}
 	receipt, err := client.Submit(ctx, settings, letter)
 	if err != nil {
+		return explainClient(err)
+	}
+	return c.report(std, letter, receipt)
+}
+
+// report tells what the server said, for each recipient that it refused.
+func (c *sendCommand) report(std streams, letter mua.Letter, receipt mua.Receipt) error {
+	if c.JSON {
+		err := json.NewEncoder(std.out).Encode(map[string]any{
+			"sent": receipt.Accepted(), "id": receipt.ID, "status": receipt.Status(), "recipients": receipt.Results.Recipients,
+		})
+		if err == nil && !receipt.Accepted() {
+			err = errReported
+		}
 		return err
+	}
+	if !receipt.Results.Mail.Success() {
+		return fmt.Errorf("not sent: the server refuses the sender %s: %s", letter.ReversePath.Path(), receipt.Results.Mail)
 	}
 	for i, status := range receipt.Results.Recipients {
 		if !status.Success() {
 			fmt.Fprintf(std.err, "%s refused: %s\n", letter.ForwardPaths[i], status)
 		}
 	}
-	if !receipt.Accepted() {
-		return fmt.Errorf("not sent to everybody: %s", receipt.Status())
+	switch {
+	case receipt.Accepted():
+		fmt.Fprintf(std.out, "sent: %s\n", receipt.Status())
+		return nil
+	case receipt.Results.Data.Success():
+		return fmt.Errorf("sent, but not to everybody (%s)", receipt.Results.Data)
 	}
-	fmt.Fprintf(std.out, "sent: %s\n", receipt.Status())
-	return nil
+	return fmt.Errorf("not sent: %s", receipt.Status())
 }
 
 // maxLetter bounds what is read as a letter, in octets.
@@ -63,13 +85,13 @@ const maxLetter = 100 << 20
 func (c *sendCommand) letter(std streams) (mua.Letter, error) {
 	from, rest, err := mail.ParsePath(c.From)
 	if err != nil || rest != "" {
-		return mua.Letter{}, fmt.Errorf("--from %q is not an address: %w", c.From, err)
+		return mua.Letter{}, usageErrorf("--from %q is not an address", c.From)
 	}
 	l := mua.Letter{ReversePath: from}
 	for _, s := range c.To {
 		to, err := mail.ParseAddress(s)
 		if err != nil {
-			return l, fmt.Errorf("--to: %w", err)
+			return l, usageErrorf("--to: %v", err)
 		}
 		l.ForwardPaths = append(l.ForwardPaths, to)
 	}

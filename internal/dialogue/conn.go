@@ -17,6 +17,12 @@ var (
 	ErrNUL         = errors.New("NUL within a line")
 )
 
+// ErrEndless: a line was not over long after its limit. It has not been consumed: the connection is of no more use.
+var ErrEndless = errors.New("line without end")
+
+// maxSkipped is how much of a line that is too long is read to find its end, in octets.
+const maxSkipped = 256 << 10
+
 // bufferSize is what an idle connection keeps for its input. It holds a pipelined envelope; more is allocated on demand.
 const bufferSize = 1024
 
@@ -158,17 +164,19 @@ func checkLine(line []byte) ([]byte, error) {
 
 // skipLine consumes up to the end of a line that is too long.
 func (c *Conn) skipLine(deadline time.Time) error {
-	for {
+	for skipped := 0; skipped <= maxSkipped; {
 		b := c.Buffered()
 		if i := bytes.IndexByte(b, '\n'); i >= 0 {
 			c.Advance(i + 1)
 			return ErrLineTooLong
 		}
 		c.Advance(len(b))
+		skipped += len(b)
 		if err := c.Fill(deadline, bufferSize); err != nil {
 			return err
 		}
 	}
+	return ErrEndless
 }
 
 // LineBuffered says whether a whole further line has been received already: then the peer pipelines,

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"waybill/internal/dialogue"
 	"waybill/internal/mail"
 	"waybill/internal/trail"
 )
@@ -58,11 +59,11 @@ func (f *follower) stories(events []trail.Event) []Story {
 			}
 			stories = append(stories, Story{Message: e.Message, Events: withResolutions(events, of(events, ids))})
 		case trail.Ended, trail.MaildropClosed:
-			if f.toldSessions[e.Session] {
+			if e.Message != "" || f.toldSessions[e.Session] {
 				continue
 			}
 			f.toldSessions[e.Session] = true
-			if session := ofSession(events, e); e.Message == "" && worthTelling(session) {
+			if session := ofSession(events, e); worthTelling(session) {
 				stories = append(stories, Story{Events: session})
 			}
 		}
@@ -96,7 +97,8 @@ func of(events []trail.Event, ids map[mail.ID]bool) []trail.Event {
 func ofSession(events []trail.Event, e trail.Event) []trail.Event {
 	var found []trail.Event
 	for _, other := range events {
-		if other.Session == e.Session && other.Actor == e.Actor {
+		copied := other.Message != "" && (other.Kind == trail.MaildropOpened || other.Kind == trail.MaildropClosed)
+		if other.Session == e.Session && other.Actor == e.Actor && !copied {
 			found = append(found, other)
 		}
 	}
@@ -106,8 +108,14 @@ func ofSession(events []trail.Event, e trail.Event) []trail.Event {
 // worthTelling leaves out sessions in which nothing was said or decided, like those of a port scanner.
 func worthTelling(session []trail.Event) bool {
 	return slices.ContainsFunc(session, func(e trail.Event) bool {
-		return e.Kind == trail.Refused || e.Kind == trail.Fetched || e.Kind == trail.Deleted
+		return e.Kind == trail.Refused || e.Kind == trail.Fetched || e.Kind == trail.Deleted ||
+			e.Kind == trail.Ended && slices.ContainsFunc(e.Dialogue, refusal)
 	})
+}
+
+// refusal says whether a line is a reply of 4xx or 5xx.
+func refusal(l dialogue.Line) bool {
+	return l.Side == dialogue.Server && l.Text != "" && (l.Text[0] == '4' || l.Text[0] == '5')
 }
 
 // withResolutions adds how the resolvers found the answers that these events rest on.

@@ -108,7 +108,7 @@ func TestReferenceScenario(t *testing.T) {
 	}
 
 	// Each server's id stands in its Received field, the newest on top.
-	received := receivedFields(out.Arrived[0])
+	received := receivedFields(out.Arrived[0].Content)
 	if len(received) != 2 {
 		t.Fatalf("%d Received fields, want 2: %q", len(received), received)
 	}
@@ -193,7 +193,7 @@ func TestForged(t *testing.T) {
 	}) {
 		t.Errorf("the Received field that was in the message already is not told: %q", received.Header)
 	}
-	if fields := receivedFields(out.Arrived[0]); len(fields) != 3 || !strings.Contains(fields[1], "mail.whitehouse.example (sender.sendingemail.com [127.0.0.24])") {
+	if fields := receivedFields(out.Arrived[0].Content); len(fields) != 3 || !strings.Contains(fields[1], "mail.whitehouse.example (sender.sendingemail.com [127.0.0.24])") {
 		t.Errorf("Received fields: %q", fields)
 	}
 }
@@ -219,7 +219,7 @@ func TestOnlyOneAddress(t *testing.T) {
 	if peer := find(t, out.Events, trail.ReverseLookup, "mail.receivingemail.com").Peer; peer.Name != "mail.sendingemail.com" {
 		t.Errorf("through the table the receiving server sees %+v", peer)
 	}
-	if !strings.Contains(l.Note(), "127.0.0.113:25=127.0.0.1:") {
+	if !strings.Contains(l.Note(), "127.0.0.113:25     = 127.0.0.1:") {
 		t.Errorf("the table is not shown: %q", l.Note())
 	}
 }

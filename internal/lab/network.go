@@ -29,25 +29,37 @@ type network struct {
 	sources map[string]netip.Addr             // table: a client's real socket → its address in the lab
 }
 
-// offsets are tried in this order; the first at which every socket is free is taken.
-var offsets = []uint16{0, 10000, 20000, 30000, 40000, 50000}
+// Offsets are tried in this order: none, then these; the first at which every socket is free is taken.
+const (
+	firstOffset = 10000
+	offsetStep  = 2000
+	lastOffset  = 64000 // with 995, the highest of the ports, still a port
+)
 
 // openNetwork opens all the sockets that the lab listens on, so that nobody else can take one in between.
 func openNetwork(tcp, udp []netip.AddrPort) (*network, error) {
-	var errs []error
-	for _, offset := range offsets {
-		n := newNetwork(offset, false)
-		err := n.open(tcp, udp)
-		if err == nil {
+	if !wholeLoopback() {
+		n := newNetwork(0, true)
+		return n, n.open(tcp, udp)
+	}
+	var err error
+	for offset := 0; offset <= lastOffset; offset = max(firstOffset, offset+offsetStep) {
+		n := newNetwork(uint16(offset), false)
+		if err = n.open(tcp, udp); err == nil {
 			return n, nil
 		}
-		errs = append(errs, err)
 	}
-	n := newNetwork(0, true)
-	if err := n.open(tcp, udp); err != nil {
-		return nil, fmt.Errorf("no free sockets for the lab: %w", errors.Join(append(errs, err)...))
+	return nil, fmt.Errorf("every range of ports that the lab tries is in use (how many labs are running?); the last one: %w", err)
+}
+
+// wholeLoopback says whether this machine has more of 127/8 than 127.0.0.1.
+func wholeLoopback() bool {
+	l, err := net.Listen("tcp", net.JoinHostPort(senderMail.addr, "0"))
+	if err != nil {
+		return false
 	}
-	return n, nil
+	l.Close()
+	return true
 }
 
 func newNetwork(offset uint16, table bool) *network {
@@ -110,9 +122,9 @@ func (n *network) socket(addr netip.AddrPort) string { return n.sockets[addr] }
 func (n *network) note() string {
 	switch {
 	case n.table:
-		text := "this machine has only 127.0.0.1, so a table leads from each address to a socket of it:"
+		text := "this machine has only 127.0.0.1, so a table leads from each address to a socket of it"
 		for _, addr := range slices.SortedFunc(maps.Keys(n.sockets), netip.AddrPort.Compare) {
-			text += fmt.Sprintf(" %s=%s", addr, n.sockets[addr])
+			text += fmt.Sprintf("\n  %-18s = %s", addr, n.sockets[addr])
 		}
 		return text
 	case n.offset != 0:

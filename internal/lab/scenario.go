@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"waybill/internal/mail"
+	"waybill/internal/message"
 	"waybill/internal/mua"
 	"waybill/internal/trail"
 )
@@ -27,12 +29,18 @@ type Scenario struct {
 
 // Outcome is what became of a letter.
 type Outcome struct {
-	Events  []trail.Event // of the whole run, in order of time
+	Events  []trail.Event // of the whole run, in the order in which they were told
 	Refusal *mail.Status  // the reply, when the first server did not take the letter
-	Arrived [][]byte      // what the receiver's client retrieved
-	Bounce  [][]byte      // what came back to the sender's mailbox
-	Intact  bool          // the letter arrived, octet for octet, below the header fields that the servers added
+	Arrived []Retrieved   // what the recipients' clients retrieved
+	Bounce  [][]byte      // reports that came back to the sender's mailbox
+	Intact  bool          // the letter arrived at every recipient, octet for octet, below the fields that servers add
 	Problem string        // why it is not intact; "" when it is
+}
+
+// Retrieved is a message that a recipient's client retrieved.
+type Retrieved struct {
+	By      mail.Address
+	Content []byte
 }
 
 // settleTime bounds how long a letter's way is followed. The lab's parts answer in milliseconds; a destination that is
@@ -45,21 +53,19 @@ func (l *Lab) Run(ctx context.Context, s Scenario) (Outcome, error) {
 	defer cancel()
 	before, _ := l.journal.all()
 	receipt, err := l.submit(ctx, s)
-	if err != nil {
-		return l.outcome(len(before)), err
-	}
-	if !receipt.Accepted() {
+	switch {
+	case err != nil:
+		l.awaitSessionEnd(ctx, len(before))
+		return l.outcome(len(before), "it could not be sent: "+err.Error()), nil
+	case !receipt.Accepted():
 		status := receipt.Status()
 		l.awaitSessionEnd(ctx, len(before))
-		out := l.outcome(len(before))
+		out := l.outcome(len(before), "the server refused it: "+status.String())
 		out.Refusal = &status
-		out.Problem = "the server refused it: " + status.String()
 		return out, nil
 	}
 	if err := l.journal.await(ctx, settled(receipt.ID)); err != nil {
-		out := l.outcome(len(before))
-		out.Problem = err.Error()
-		return out, nil
+		return l.outcome(len(before), err.Error()), nil
 	}
 	return l.collect(ctx, s, len(before))
 }
@@ -78,34 +84,41 @@ func (l *Lab) submit(ctx context.Context, s Scenario) (mua.Receipt, error) {
 	return client.Submit(ctx, settings, mua.Letter{ReversePath: s.From, ForwardPaths: s.To, Content: s.Letter})
 }
 
-// awaitSessionEnd waits until the server has told of the session that it refused.
+// awaitSessionEnd waits until the server has told of the session that came to nothing, if one was begun.
 func (l *Lab) awaitSessionEnd(ctx context.Context, from int) {
+	ctx, cancel := context.WithTimeout(ctx, sessionEndTime)
+	defer cancel()
 	l.journal.await(ctx, func(events []trail.Event) bool {
-		for _, e := range events[min(from, len(events)):] {
-			if e.Kind == trail.Ended {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(events[min(from, len(events)):], func(e trail.Event) bool { return e.Kind == trail.Ended })
 	})
 }
 
+// sessionEndTime bounds the wait for a session's end: the client may not even have come to the server.
+const sessionEndTime = 7 * time.Second
+
 // collect retrieves the mail of both users, as their clients do.
 func (l *Lab) collect(ctx context.Context, s Scenario, from int) (Outcome, error) {
-	var arrived, bounced memorySink
+	var arrived []Retrieved
+	var bounce [][]byte
 	var errs []error
-	for i, sink := range []*memorySink{&bounced, &arrived} {
-		u := l.users[i]
+	for _, u := range l.users {
 		if !l.hasMail(from, u) {
 			continue
 		}
-		_, err := l.client(u.client, u.names).Retrieve(ctx, u.settings(), sink, !s.Keep)
+		var sink memorySink
+		_, err := l.client(u.client, u.names).Retrieve(ctx, u.settings(), &sink, !s.Keep)
 		errs = append(errs, err)
+		for _, content := range sink.messages {
+			if bytes.HasPrefix(content, []byte("Return-Path: <>\r\n")) {
+				bounce = append(bounce, content)
+			} else {
+				arrived = append(arrived, Retrieved{u.Address, content})
+			}
+		}
 	}
 	l.awaitMaildrops(ctx, from)
-	out := l.outcome(from)
-	out.Arrived, out.Bounce = arrived.messages, bounced.messages
-	out.Problem = intact(s.Letter, out.Arrived)
+	out := l.outcome(from, problem(s, arrived))
+	out.Arrived, out.Bounce = arrived, bounce
 	out.Intact = out.Problem == ""
 	return out, errors.Join(errs...)
 }
@@ -137,24 +150,50 @@ func (l *Lab) awaitMaildrops(ctx context.Context, from int) {
 	})
 }
 
-func (l *Lab) outcome(from int) Outcome {
+func (l *Lab) outcome(from int, problem string) Outcome {
 	events, _ := l.journal.all()
-	return Outcome{Events: events[min(from, len(events)):], Problem: "no message came to the receiver's mailbox"}
+	return Outcome{Events: events[min(from, len(events)):], Problem: problem}
 }
 
-// intact compares what was sent with what arrived; "" means that one message arrived and is the letter, octet for
-// octet, below the header fields that servers add.
-func intact(sent []byte, arrived [][]byte) string {
-	if len(arrived) == 0 {
-		return "no message came to the receiver's mailbox"
-	}
-	if len(arrived) > 1 {
-		return fmt.Sprintf("%d messages arrived instead of one", len(arrived))
-	}
-	if !bytes.HasSuffix(arrived[0], sent) {
-		return "what arrived is not what was sent"
+// problem compares what was sent with what arrived; "" means that each recipient got the letter once, octet for octet,
+// below the header fields that servers add.
+func problem(s Scenario, arrived []Retrieved) string {
+	for _, to := range s.To {
+		var copies [][]byte
+		for _, r := range arrived {
+			if r.By == to {
+				copies = append(copies, r.Content)
+			}
+		}
+		switch {
+		case len(copies) == 0:
+			return "no message came to a mailbox of " + to.String()
+		case len(copies) > 1:
+			return fmt.Sprintf("%d messages came to %s instead of one", len(copies), to)
+		case !unchanged(s.Letter, copies[0]):
+			return "what came to " + to.String() + " is not what was sent"
+		}
 	}
 	return ""
+}
+
+// added are the header fields that servers put on top of a message.
+var added = map[string]bool{"Return-Path": true, "Delivered-To": true, "Received": true}
+
+// unchanged says whether got is the letter with nothing but such fields before it.
+func unchanged(letter, got []byte) bool {
+	top, ok := bytes.CutSuffix(got, letter)
+	if !ok {
+		return false
+	}
+	size := 0
+	for _, f := range message.Fields(top) {
+		if !added[f.Name] {
+			return false
+		}
+		size += len(f.Raw)
+	}
+	return size == len(top)
 }
 
 // memorySink keeps retrieved messages in memory: the lab's letters are small.

@@ -70,11 +70,11 @@ func (c *Client) observe(e trail.Event) {
 	}
 }
 
-// connect looks the server up and connects to the first of its addresses that answers.
-func (c *Client) connect(ctx context.Context, s Server) (net.Conn, error) {
+// connect looks the server up and connects to the first of its addresses that answers. It returns that address:port too.
+func (c *Client) connect(ctx context.Context, s Server) (net.Conn, string, error) {
 	addrs, err := c.lookup(ctx, s.Host)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	var errs []error
 	for _, addr := range addrs {
@@ -83,11 +83,12 @@ func (c *Client) connect(ctx context.Context, s Server) (net.Conn, error) {
 		conn, err := c.Dial(dialCtx, "tcp", target)
 		cancel()
 		if err == nil {
-			return c.secure(ctx, conn, s)
+			conn, err = c.secure(ctx, conn, s)
+			return conn, target, err
 		}
 		errs = append(errs, err)
 	}
-	return nil, fmt.Errorf("cannot connect to %s port %d: %w", s.Host, s.Port, errors.Join(errs...))
+	return nil, "", fmt.Errorf("cannot connect to %s port %d: %w", s.Host, s.Port, errors.Join(errs...))
 }
 
 func (c *Client) secure(ctx context.Context, conn net.Conn, s Server) (net.Conn, error) {

@@ -29,7 +29,7 @@ type Keeper interface {
 // Retrieve logs in to the POP3 server of the settings and copies every message to the sink; with remove, each is
 // deleted from the server once all of it is kept. It returns the number of messages kept.
 func (c *Client) Retrieve(ctx context.Context, s Settings, sink Sink, remove bool) (n int, err error) {
-	conn, err := c.connect(ctx, s.POP3)
+	conn, addr, err := c.connect(ctx, s.POP3)
 	if err != nil {
 		return 0, err
 	}
@@ -39,7 +39,7 @@ func (c *Client) Retrieve(ctx context.Context, s Settings, sink Sink, remove boo
 	n, err = c.retrieve(ctx, client, conn, s, sink, remove)
 	event := trail.Event{
 		Kind: trail.Retrieved, At: began, Took: time.Since(began), Dialogue: client.Transcript().Lines(),
-		Peer:  &trail.Peer{Addr: conn.RemoteAddr().String(), Name: s.POP3.Host},
+		Peer:  &trail.Peer{Addr: addr, Name: s.POP3.Host},
 		Facts: []trail.Fact{{Name: "messages", Value: fmt.Sprint(n)}},
 	}
 	if err != nil {

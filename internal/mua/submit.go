@@ -48,7 +48,7 @@ func (r Receipt) Accepted() bool { return r.Status().Success() }
 func (c *Client) Submit(ctx context.Context, s Settings, l Letter) (Receipt, error) {
 	c.observe(trail.Event{Kind: trail.Composed, At: time.Now(), Header: headerLines(l.Content),
 		Facts: []trail.Fact{{Name: "size", Value: fmt.Sprintf("%d octets", len(l.Content))}}})
-	conn, err := c.connect(ctx, s.SMTP)
+	conn, addr, err := c.connect(ctx, s.SMTP)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -58,7 +58,7 @@ func (c *Client) Submit(ctx context.Context, s Settings, l Letter) (Receipt, err
 	receipt, err := c.submit(ctx, client, conn, s, l)
 	event := trail.Event{
 		Kind: trail.Submitted, At: began, Took: time.Since(began), Message: receipt.ID,
-		Peer: &trail.Peer{Addr: conn.RemoteAddr().String(), Name: s.SMTP.Host}, Dialogue: client.Transcript().Lines(),
+		Peer: &trail.Peer{Addr: addr, Name: s.SMTP.Host}, Dialogue: client.Transcript().Lines(),
 	}
 	if status := receipt.Status(); status.Code != 0 {
 		event.Status = &status

@@ -89,27 +89,31 @@ func loginShown(username string) string {
 func (s *session) Mail(ctx context.Context, reverse mail.Address, p smtp.MailParams) mail.Status {
 	if s.kind == MSA && s.account.IsNull() {
 		s.refuse(trail.Decision{Question: "may this client submit mail?", Outcome: "refused",
-			Rule: "submission needs a login", Reason: "nobody has logged in"}, authRequired, reverse.String())
+			Rule: "submission needs a login", Reason: "nobody has logged in"}, authRequired, "")
 		return authRequired
 	}
-	if status, ok := s.r.room(time.Now()); !ok {
+	if status, ok := s.r.room(time.Now(), p.Size); !ok {
 		s.refuse(trail.Decision{Question: "can the server take mail now?", Outcome: "refused",
-			Rule: "room on the disk, and a store that works", Reason: status.Text}, status, reverse.String())
+			Rule: "room on the disk, and a store that works", Reason: status.Text}, status, "")
 		return status
 	}
 	if s.reverse == nil {
 		s.reverse = s.r.beginReverse(ctx, s.peer)
 	}
 	s.tx = transaction{reversePath: reverse, params: p, began: time.Now()}
-	return mail.NewStatus(250, "2.1.0", reverse.String()+"... Sender ok")
+	name := reverse.String()
+	if reverse.IsNull() {
+		name = reverse.Path()
+	}
+	return mail.NewStatus(250, "2.1.0", name+"... Sender ok")
 }
 
-// room says whether the node can take mail now; if not, with which reply.
-func (r *Receiver) room(now time.Time) (mail.Status, bool) {
+// room says whether the node can take a message of size octets now (0: not known); if not, with which reply.
+func (r *Receiver) room(now time.Time, size int64) (mail.Status, bool) {
 	if err := r.Store.Healthy(); err != nil {
 		return storeDown, false
 	}
-	if r.space.Low(now) {
+	if r.space.low(now, size) {
 		return lowSpace, false
 	}
 	return mail.Status{}, true

@@ -33,14 +33,14 @@ const idTries = 3
 
 // Data streams the content into a draft and takes custody of it.
 func (s *session) Data(ctx context.Context, content io.Reader) mail.Status {
-	if status, ok := s.r.room(time.Now()); !ok {
+	if status, ok := s.r.room(time.Now(), s.tx.params.Size); !ok {
 		return status
 	}
 	draft := s.r.Spool.NewDraft()
 	defer draft.Discard()
 	var header message.Head
-	if _, err := io.Copy(io.MultiWriter(&header, draft), content); err != nil {
-		return s.failed("content could not be taken", err)
+	if _, err := io.Copy(io.MultiWriter(&header, meter{s.r.space}, draft), content); err != nil {
+		return s.contentRefused(err)
 	}
 	// Refused here a loop ends with the peer; bounced later it would end at a reverse-path that may be forged.
 	if rule := message.Loop(header.Bytes(), s.tx.accounts...); rule != "" {
@@ -49,6 +49,23 @@ func (s *session) Data(ctx context.Context, content io.Reader) mail.Status {
 	}
 	<-s.reverse.done
 	return s.commit(ctx, draft, claims(header.Bytes()))
+}
+
+// contentRefused gives the reply for content that could not be taken to its end.
+func (s *session) contentRefused(err error) mail.Status {
+	status := s.failed("content could not be taken", err)
+	d := trail.Decision{Question: "can the content be taken?", Outcome: "refused"}
+	refusal, said := errors.AsType[*mail.Error](err)
+	switch {
+	case said:
+		d.Rule, d.Reason = "line ends, size, and room for it", dialogue.Printable(refusal.Status.Text)
+	case ours(err):
+		d.Rule, d.Reason = "a store that works", "it failed"
+	default:
+		d.Rule, d.Reason = "the whole content must come", "the client was gone before the end of it"
+	}
+	s.refuse(d, status, "")
+	return status
 }
 
 // commit is the single instant at which custody moves: body, envelope, due entry and first events in one
@@ -173,11 +190,17 @@ func (s *session) events(item *spool.Item, fields []string, prefix []byte, now t
 	return append(events, received, taken)
 }
 
+// ours says whether an error is the store's, and not something that a peer did.
+func ours(err error) bool {
+	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrConflict) ||
+		errors.Is(err, store.ErrClosed)
+}
+
 // failed gives the reply for err; the cause stays with us. What the peer did wrong is no error of ours and stands in the
 // session's events.
 func (s *session) failed(what string, err error) mail.Status {
 	level := slog.LevelDebug
-	if errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrConflict) {
+	if ours(err) {
 		level = slog.LevelError
 	}
 	s.r.Logger.Log(context.Background(), level, what, "session", s.conn.ID(), "peer", s.peer.String(), "error", err)

@@ -55,6 +55,9 @@ func (s *Store) openGeneration() (*generation, error) {
 		err = g.failure()
 	}
 	if err != nil {
+		if g.failed() { // what the database says then is a consequence; the fence knows the cause
+			err = g.failure()
+		}
 		g.fence.kill(err)
 		s.retire(g)
 		g.fence.drain()

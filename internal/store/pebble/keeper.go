@@ -14,7 +14,7 @@ func (s *Store) keep(g *generation) {
 			return
 		case <-g.dead:
 		}
-		s.o.Logger.Error("store failed, batches are refused until it is reopened", "dir", s.o.Dir, "error", g.failure())
+		s.o.Logger.Error("store failed, batches are refused until it is reopened", "dir", s.o.Dir, "error", g.failure().Error())
 		s.retire(g)
 		// A change that the old generation already had under way ends before the new one looks at the disk.
 		g.fence.drain()
@@ -46,7 +46,7 @@ func (s *Store) reopen(attempt int) (*generation, int) {
 			return g, attempt + 1
 		}
 		s.cause.Store(&err)
-		s.o.Logger.Error("store cannot be reopened yet", "dir", s.o.Dir, "error", err, "attempt", attempt+1)
+		s.o.Logger.Error("store cannot be reopened yet", "dir", s.o.Dir, "error", err.Error(), "attempt", attempt+1)
 	}
 }
 
