@@ -9,12 +9,12 @@ import (
 	"io"
 	"os"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/term"
 
 	"waybill/internal/config"
 	"waybill/internal/control"
+	"waybill/internal/directory"
 	"waybill/internal/mail"
 	"waybill/internal/node"
 	"waybill/internal/store/pebble"
@@ -84,13 +84,10 @@ func openAdmin(conf config.Config, std streams) (admin, error) {
 	return offline, nil
 }
 
-// maxPassword bounds a password, in octets.
-const maxPassword = 1024
-
 // readPassword takes it from standard input, or asks twice on a terminal.
 func readPassword(std streams, fromStdin bool) (string, error) {
 	if fromStdin {
-		b, err := io.ReadAll(io.LimitReader(std.in, maxPassword+3))
+		b, err := io.ReadAll(io.LimitReader(std.in, directory.MaxPassword+3))
 		if err != nil {
 			return "", fmt.Errorf("read the password: %w", err)
 		}
@@ -121,19 +118,7 @@ func ask(std streams, f *os.File, prompt string) (string, error) {
 	return string(b), err
 }
 
-func checkPassword(p string) (string, error) {
-	switch {
-	case p == "":
-		return "", errors.New("the password is empty")
-	case len(p) > maxPassword:
-		return "", fmt.Errorf("the password is longer than %d octets", maxPassword)
-	case !utf8.ValidString(p):
-		return "", errors.New("the password is not UTF-8 text")
-	case strings.ContainsAny(p, "\x00\r\n"):
-		return "", errors.New("the password holds a line end or NUL, which no mail protocol can carry")
-	}
-	return p, nil
-}
+func checkPassword(p string) (string, error) { return p, directory.CheckPassword(p) }
 
 // dropLineEnd drops one final LF or CR LF.
 func dropLineEnd(s string) string {
@@ -144,7 +129,7 @@ func dropLineEnd(s string) string {
 
 // firstLine reads one line without its end.
 func firstLine(r io.Reader) (string, error) {
-	line, err := bufio.NewReader(io.LimitReader(r, maxPassword+3)).ReadString('\n')
+	line, err := bufio.NewReader(io.LimitReader(r, directory.MaxPassword+3)).ReadString('\n')
 	if err == io.EOF {
 		err = nil
 	}

@@ -36,17 +36,19 @@ type Account struct {
 // Key names the account in mailboxes and logs.
 func (a Account) Key() string { return a.Address.Key() }
 
-// Options are for tests; the zero value is right for everything else.
+// Options are what a Directory may know besides.
 type Options struct {
-	Hash Cost // of new passwords; zero: DefaultCost
+	Hostname string // of this node: its postmaster and mailer-daemon get mail, though it is no domain with accounts
+	Hash     Cost   // of new passwords; zero: DefaultCost; tests take less
 }
 
 // Directory is the accounts of a store and the domains of a configuration. It is safe for concurrent use.
 type Directory struct {
-	st      store.Store
-	domains []config.Domain
-	cost    Cost
-	hashing chan struct{} // holds one token for each hash that is being computed
+	st       store.Store
+	domains  []config.Domain
+	hostname string
+	cost     Cost
+	hashing  chan struct{} // holds one token for each hash that is being computed
 }
 
 // maxHashing bounds the memory that logins take: each hash needs Cost.Memory of it.
@@ -57,13 +59,14 @@ func New(st store.Store, domains []config.Domain, o Options) *Directory {
 	if o.Hash == (Cost{}) {
 		o.Hash = DefaultCost
 	}
-	return &Directory{st: st, domains: domains, cost: o.Hash, hashing: make(chan struct{}, maxHashing)}
+	return &Directory{st: st, domains: domains, hostname: strings.ToLower(o.Hostname), cost: o.Hash, hashing: make(chan struct{}, maxHashing)}
 }
 
 // IsLocal says whether this node takes mail for a domain.
 func (d *Directory) IsLocal(domain string) bool {
-	_, ok := d.domain(strings.ToLower(domain))
-	return ok
+	domain = strings.ToLower(domain)
+	_, ok := d.domain(domain)
+	return ok || d.hostname != "" && domain == d.hostname
 }
 
 func (d *Directory) domain(name string) (config.Domain, bool) {
@@ -76,7 +79,7 @@ func (d *Directory) domain(name string) (config.Domain, bool) {
 }
 
 // Lookup returns the account that has an address. postmaster has one in every local domain that has any account, and
-// without a domain too (RFC 5321 §4.5.1). Errors: ErrNoAccount, those of the store.
+// without a domain or at the host's own name too (RFC 5321 §4.5.1). Errors: ErrNoAccount, those of the store.
 func (d *Directory) Lookup(ctx context.Context, addr mail.Address) (Account, error) {
 	if err := ctx.Err(); err != nil {
 		return Account{}, err
@@ -95,15 +98,17 @@ func (d *Directory) Lookup(ctx context.Context, addr mail.Address) (Account, err
 
 func (d *Directory) lookup(snap store.Snapshot, addr mail.Address) (Account, error) {
 	isPostmaster := strings.EqualFold(addr.Local, "postmaster")
-	if addr.Domain == "" {
-		if !isPostmaster {
+	domain, local := d.domain(strings.ToLower(addr.Domain))
+	if addr.Domain == "" || !local && d.IsLocal(addr.Domain) {
+		// The sender of reports is nobody either; who answers one reaches the person that can help.
+		if !isPostmaster && !strings.EqualFold(addr.Local, "mailer-daemon") {
 			return Account{}, ErrNoAccount
 		}
+		addr.Local = "postmaster"
 		return firstFound(d.domains, func(x config.Domain) (Account, error) {
 			return d.lookup(snap, mail.Address{Local: addr.Local, Domain: x.Name})
 		})
 	}
-	domain, local := d.domain(strings.ToLower(addr.Domain))
 	if !local {
 		return Account{}, ErrNoAccount
 	}
@@ -142,24 +147,7 @@ func firstFound(domains []config.Domain, find func(config.Domain) (Account, erro
 	return Account{}, ErrNoAccount
 }
 
-// Accounts returns all accounts of the domains of this node, by domain and local-part.
-func (d *Directory) Accounts(ctx context.Context) ([]Account, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	snap, err := d.st.Snapshot()
-	if err != nil {
-		return nil, fmt.Errorf("list accounts: %w", err)
-	}
-	defer snap.Close()
-	accounts, err := list(snap, "")
-	if err != nil {
-		return nil, fmt.Errorf("list accounts: %w", err)
-	}
-	return slices.DeleteFunc(accounts, func(a Account) bool { return !d.IsLocal(a.Address.Domain) }), nil
-}
-
-// list returns the accounts of a domain, or all if it is "".
+// list returns the accounts of a domain.
 func list(snap store.Snapshot, domain string) (accounts []Account, err error) {
 	for e, err := range snap.Scan(store.Prefix(keys.Accounts(domain))) {
 		if err != nil {

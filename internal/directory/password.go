@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
 
@@ -45,7 +46,7 @@ func (d *Directory) Add(ctx context.Context, b *store.Batch, addr mail.Address, 
 		return fmt.Errorf("account %s: %s is no domain of this server; [[domain]] in the configuration lists %s",
 			addr, quoted(addr.Domain), d.names())
 	}
-	if err := checkPassword(password); err != nil {
+	if err := CheckPassword(password); err != nil {
 		return fmt.Errorf("account %s: %w", addr, err)
 	}
 	salt := make([]byte, saltSize)
@@ -77,12 +78,15 @@ func (d *Directory) names() string {
 	return strings.Join(names, ", ")
 }
 
-func checkPassword(p string) error {
+// CheckPassword says what a password cannot be, without showing it.
+func CheckPassword(p string) error {
 	switch {
 	case p == "":
 		return errors.New("the password is empty")
 	case len(p) > MaxPassword:
 		return fmt.Errorf("the password is longer than %d octets", MaxPassword)
+	case !utf8.ValidString(p):
+		return errors.New("the password is not UTF-8 text")
 	case strings.ContainsAny(p, "\x00\r\n"):
 		return errors.New("the password holds a line end or NUL, which no mail protocol can carry")
 	}

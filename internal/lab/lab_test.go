@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"waybill/internal/mail"
 	"waybill/internal/message"
 	"waybill/internal/trail"
 )
@@ -326,5 +327,51 @@ func TestSettingsNameEverySocket(t *testing.T) {
 	}
 	if s := fmt.Sprint(l.Settings()); !strings.Contains(s, "me@sendingemail.com") || !strings.Contains(s, l.users[1].Password) {
 		t.Errorf("settings: %s", s)
+	}
+}
+
+// TestRecipientsAreJudgedEach: one recipient who gets the letter does not make up for one who does not.
+func TestRecipientsAreJudgedEach(t *testing.T) {
+	l := start(t)
+	s := scenario(t, l, "letter")
+	for _, test := range []struct {
+		to     []string
+		intact bool
+		bounce int
+	}{
+		{[]string{"you@receivingemail.com", "nobody@receivingemail.com"}, false, 1},
+		{[]string{"me@sendingemail.com"}, true, 0},
+		{[]string{"me@sendingemail.com", "you@receivingemail.com"}, true, 0},
+	} {
+		s.To = nil
+		for _, to := range test.to {
+			addr, err := mail.ParseAddress(to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.To = append(s.To, addr)
+		}
+		out, err := l.Run(t.Context(), s)
+		if err != nil || out.Intact != test.intact || len(out.Bounce) != test.bounce {
+			t.Errorf("%v: intact %v (%s), %d reports, %v", test.to, out.Intact, out.Problem, len(out.Bounce), err)
+		}
+	}
+}
+
+func TestUnchanged(t *testing.T) {
+	letter := []byte("Subject: x\r\n\r\ntext\r\n")
+	for top, want := range map[string]bool{
+		"":                       true,
+		"Received: a\r\n\tb\r\n": true,
+		"Return-Path: <>\r\nDelivered-To: a@b.test\r\nReceived: x\r\n": true,
+		"X-Spam: yes\r\n": false,
+		"garbage":         false,
+	} {
+		if got := unchanged(letter, append([]byte(top), letter...)); got != want {
+			t.Errorf("with %q on top: %v", top, got)
+		}
+	}
+	if unchanged(letter, []byte("Received: x\r\n\r\nother\r\n")) {
+		t.Error("another letter passes")
 	}
 }

@@ -46,7 +46,7 @@ func OpenOffline(c config.Config, logger *slog.Logger) (*Offline, error) {
 	}
 	return &Offline{
 		engine:    engine,
-		directory: directory.New(engine, c.Domains, directory.Options{}),
+		directory: directory.New(engine, c.Domains, directory.Options{Hostname: c.Hostname}),
 		mailboxes: mailbox.New(engine, bodies.New(engine)),
 		trail:     trail.New(engine, trail.Options{Logger: logger}),
 	}, nil

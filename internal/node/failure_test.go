@@ -188,3 +188,26 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("%d of %d acknowledged messages are lost", len(lost), len(s.known()))
 	}
 }
+
+// TestBurstOnASmallDisk: mail that comes as fast as it can is stopped by min_free with 452, not by a full disk.
+func TestBurstOnASmallDisk(t *testing.T) {
+	n := nodeIn(t, filepath.Join(tmpfs(t, "160m"), "data"), 64<<20)
+	if err := n.AddAccount(t.Context(), alice, "secret"); err != nil {
+		t.Fatal(err)
+	}
+	s := &sender{acknowledged: map[string]bool{}}
+	const size = 1_000_000
+	err := s.run(n.Listeners()[0].Addr.String(), "burst", 200, size)
+	if err == nil || !strings.Contains(err.Error(), "452 4.3.1") {
+		t.Errorf("the burst ended with %v, want 452 4.3.1", err)
+	}
+	if err := n.engine.Healthy(); err != nil {
+		t.Error("the store has failed:", err)
+	}
+	if len(s.known()) == 0 {
+		t.Error("nothing was taken although there was room")
+	}
+	if lost := awaitDelivered(t, n, s.known(), size, 20*time.Second); len(lost) > 0 {
+		t.Errorf("lost: %v", lost)
+	}
+}

@@ -109,7 +109,7 @@ func (n *Node) build(o Options) error {
 	n.bodies = bodies.New(n.engine)
 	n.spool = spool.New(n.engine, n.bodies)
 	n.mailboxes = mailbox.New(n.engine, n.bodies)
-	n.directory = directory.New(n.engine, c.Domains, directory.Options{})
+	n.directory = directory.New(n.engine, c.Domains, directory.Options{Hostname: c.Hostname})
 	n.trail = trail.New(n.engine, trail.Options{Observe: o.Observe, Logger: n.logger})
 
 	servers, err := resolverServers(c)

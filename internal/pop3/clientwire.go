@@ -43,7 +43,7 @@ func (c *Client) line(deadline time.Time) (string, error) {
 	switch {
 	case err == nil:
 		return string(line), nil
-	case errors.Is(err, dialogue.ErrLineTooLong), errors.Is(err, dialogue.ErrBareLF),
+	case errors.Is(err, dialogue.ErrLineTooLong), errors.Is(err, dialogue.ErrEndless), errors.Is(err, dialogue.ErrBareLF),
 		errors.Is(err, dialogue.ErrBareCR), errors.Is(err, dialogue.ErrNUL):
 		return "", fmt.Errorf("%w: %w", ErrMalformed, err)
 	case dialogue.IsTimeout(err):

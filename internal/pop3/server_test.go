@@ -382,6 +382,7 @@ func TestServerTranscript(t *testing.T) {
 	}
 	defer nc.Close()
 	io.WriteString(nc, "hunter2 in the wrong place\r\nAUTH PLAIN aHVudGVyMg== hunter2\r\nAUTH PLAIN\r\naHVudGVyMg==\r\n"+
+		" PASS hunter2\r\n\tPASS hunter2\r\nPASS\thunter2\r\n AUTH PLAIN aHVudGVyMg==\r\nAUTH aHVudGVyMg==\r\nAUTH\taHVudGVyMg==\r\naHVudGVyMg==\r\n"+
 		"pass hunter2\r\nuser you@example.test\r\nPaSs open sesame\r\nRETR 1\r\nUIDL\r\nQUIT\r\n")
 	if _, err := io.ReadAll(nc); err != nil {
 		t.Fatal(err)
@@ -399,6 +400,20 @@ C AUTH PLAIN ***
 S + 
 C ***
 S -ERR that is not base64 of identity NUL login NUL password (RFC 4616)
+C (unknown command)
+S -ERR unknown command
+C (unknown command)
+S -ERR unknown command
+C (unknown command)
+S -ERR unknown command
+C (unknown command)
+S -ERR unknown command
+C AUTH ***
+S -ERR the mechanism is PLAIN
+C (unknown command)
+S -ERR unknown command
+C (unknown command)
+S -ERR unknown command
 C PASS ***
 S -ERR USER first
 C USER you@example.test

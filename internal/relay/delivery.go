@@ -15,7 +15,7 @@ type delivery struct {
 	events   []trail.Event
 	limit    time.Duration // of the attempt
 	tries    int           // targets tried
-	sessions int // connections, for their names
+	sessions int           // connections, for their names
 
 	final []verdict // zero while a recipient is open
 	last  []verdict // the latest 4xx that a host gave for this very recipient

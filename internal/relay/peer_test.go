@@ -20,6 +20,7 @@ type network struct {
 	mu      sync.Mutex
 	hosts   []section // not connected to yet
 	running sync.WaitGroup
+	content string // as it must arrive
 	tls     *tls.Config
 }
 
@@ -53,7 +54,7 @@ func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error)
 	}
 	near, far := net.Pipe()
 	n.running.Go(func() {
-		p := &peer{t: n.t, name: host.name, conn: far, in: bufio.NewReader(far), tls: n.tls}
+		p := &peer{t: n.t, name: host.name, conn: far, in: bufio.NewReader(far), want: n.content, tls: n.tls}
 		defer func() { p.conn.Close() }()
 		for _, line := range host.lines {
 			if !p.play(line) {
@@ -70,6 +71,7 @@ type peer struct {
 	name string
 	conn net.Conn
 	in   *bufio.Reader
+	want string
 	tls  *tls.Config
 }
 
@@ -127,8 +129,8 @@ func (p *peer) content() bool {
 		}
 		got.WriteString(line)
 	}
-	if got.String() != stuffed {
-		p.t.Errorf("%s: content arrived as %q, want %q", p.name, got.String(), stuffed)
+	if got.String() != p.want {
+		p.t.Errorf("%s: content arrived as %q, want %q", p.name, got.String(), p.want)
 	}
 	return true
 }

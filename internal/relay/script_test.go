@@ -22,7 +22,7 @@ import (
 // A script in testdata describes one attempt: sections that begin with "-- name --".
 //
 //	message   reverse-path: me@a.test / recipients: you@b.test, … / next-hop: b.test (default: the domain of the
-//	          first recipient) / body: 8BITMIME / size: 1234
+//	          first recipient) / body: 8BITMIME / size: 1234 / text: a further line of content
 //	dns       what the resolver knows, as package dnstest reads it; what is not there does not exist
 //	self      addresses of this server
 //	host A    what the host with that address does on its next connection, in order: "S: " sends a line, "C: "
@@ -118,7 +118,16 @@ func (s script) attempt(t *testing.T) spool.Attempt {
 // content is the message that is sent. Its second line of text must be dot-stuffed.
 const content = "Subject: Test Email\r\n\r\nHere is my data.\r\n.dot\r\n"
 
+// stuffed is content as it must arrive.
 const stuffed = "Subject: Test Email\r\n\r\nHere is my data.\r\n..dot\r\n"
+
+// furtherLine is what a script adds to the content.
+func (s script) furtherLine() string {
+	if text := s.value("text"); text != "" {
+		return text + "\r\n"
+	}
+	return ""
+}
 
 type contentReader struct{ *bytes.Reader }
 
@@ -161,7 +170,7 @@ func TestScripts(t *testing.T) {
 }
 
 func runScript(t *testing.T, s script, certificate tls.Certificate) {
-	n := &network{t: t, tls: &tls.Config{Certificates: []tls.Certificate{certificate}}}
+	n := &network{t: t, content: stuffed + s.furtherLine(), tls: &tls.Config{Certificates: []tls.Certificate{certificate}}}
 	for _, section := range s.sections {
 		if strings.HasPrefix(section.name, "host ") {
 			n.hosts = append(n.hosts, section)
@@ -170,7 +179,7 @@ func runScript(t *testing.T, s script, certificate tls.Certificate) {
 	r := New(Options{
 		Hostname: "mail.a.test", Resolver: dnstest.InMemory(t, strings.Join(s.lines("dns"), "\n")+"\n"), Dial: n.dial,
 		Content: func(context.Context, *spool.Item) (Content, error) {
-			return contentReader{bytes.NewReader([]byte(content))}, nil
+			return contentReader{bytes.NewReader([]byte(content + s.furtherLine()))}, nil
 		},
 		IsSelf: func(addr netip.Addr) bool {
 			for _, line := range s.lines("self") {

@@ -238,7 +238,7 @@ func readReply(line *dialogue.Conn, deadline time.Time) (code int, lines []strin
 	for n := range maxReplyLines {
 		b, err := line.ReadLine(maxReplyLine, deadline)
 		switch {
-		case errors.Is(err, dialogue.ErrLineTooLong), errors.Is(err, dialogue.ErrBareLF),
+		case errors.Is(err, dialogue.ErrLineTooLong), errors.Is(err, dialogue.ErrEndless), errors.Is(err, dialogue.ErrBareLF),
 			errors.Is(err, dialogue.ErrBareCR), errors.Is(err, dialogue.ErrNUL):
 			return 0, nil, fmt.Errorf("%w: %w", errMalformedReply, err)
 		case err != nil:

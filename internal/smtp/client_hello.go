@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,6 +58,17 @@ func parseExtensions(lines []string) map[string]string {
 		extensions[keyword] = strings.TrimSpace(params)
 	}
 	return extensions
+}
+
+// TooLarge says whether the server has announced that it will not take that many octets (RFC 1870 §6.1), with the
+// status that Send gives such a message without a word to the server. A SIZE without a number, or of 0, is no limit.
+func (c *Client) TooLarge(size int64) (mail.Status, bool) {
+	params, _ := c.Extension("SIZE")
+	limit, err := strconv.ParseInt(params, 10, 64)
+	if err != nil || limit <= 0 || size <= limit {
+		return mail.Status{}, false
+	}
+	return messageTooLarge.WithText("The message has %d octets, the server takes %d at most", size, limit), true
 }
 
 // ErrNotOffered is the cause of an error when the server lacks an extension that was asked for.

@@ -90,17 +90,6 @@ func (r *Results) anyAccepted() bool {
 	return r.Mail.Success() && slices.ContainsFunc(r.Recipients, mail.Status.Success)
 }
 
-// TooLarge says whether the server has announced that it will not take that many octets (RFC 1870 §6.1), with the
-// status that Send gives such a message without a word to the server. A SIZE without a number, or of 0, is no limit.
-func (c *Client) TooLarge(size int64) (mail.Status, bool) {
-	params, _ := c.Extension("SIZE")
-	limit, err := strconv.ParseInt(params, 10, 64)
-	if err != nil || limit <= 0 || size <= limit {
-		return mail.Status{}, false
-	}
-	return messageTooLarge.WithText("The message has %d octets, the server takes %d at most", size, limit), true
-}
-
 // transact sends MAIL, RCPT and DATA, and the content if anybody is to get it.
 func (c *Client) transact(ctx context.Context, s *sending) error {
 	if err := c.begin(ctx, s); err != nil {
