@@ -1,9 +1,11 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -132,6 +134,37 @@ func (l *loader) checkListeners(doc document) {
 			taken = append(taken, place{addr, a.key, item.line})
 		}
 	}
+}
+
+// checkListens looks for a listener: a server that nobody can reach is no server.
+func (l *loader) checkListens(doc document) {
+	at, missing := 0, !l.torn && !l.meant("["+listenTable+"]")
+	for _, t := range doc.tables {
+		if t.name == listenTable {
+			at = t.line
+		}
+	}
+	for _, a := range doc.assignments {
+		if name, _, _ := cutLast(a.key, '.'); a.key != listenTable && name != listenTable {
+			continue
+		}
+		if at == 0 {
+			at = a.line
+		}
+		missing = missing && len(a.value.items)+len(a.value.keys) == 0 && !l.has(a.key) // what is wrong with it is told
+	}
+	if missing {
+		l.wrong(cmp.Or(at, l.end), "listen", "nothing would listen", `write smtp = ["0.0.0.0:25"] below [listen], or another listener`)
+	}
+}
+
+const listenTable = "listen"
+
+// meant says whether a mistake's remedy names that table: something was meant for it.
+func (l *loader) meant(table string) bool {
+	return slices.ContainsFunc(l.errors, func(e Error) bool {
+		return strings.HasPrefix(e.Fix, "did you mean ") && strings.Contains(e.Fix, table) || strings.HasSuffix(e.Fix, " belongs below "+table)
+	})
 }
 
 // overlap says whether two sockets cannot be open at once: the same, or one is the wildcard of the other's family.

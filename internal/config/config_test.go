@@ -71,41 +71,13 @@ func checkMistakes(t *testing.T, err error, data []byte) {
 	}
 }
 
-func TestLoadLooksForFiles(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	file := filepath.Join(dir, "waybill.toml")
-	text := "hostname = \"mail.example.test\"\ndata = \"data\"\n[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n"
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "cert.pem"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, err := Load(file)
-	if all, _ := errors.AsType[Errors](err); len(all) != 1 || all[0].Line != 5 || all[0].Key != "tls.key" {
-		t.Errorf("the key is missing, but: %v", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "key.pem"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c, err := Load(file)
-	if err != nil || c.Data != filepath.Join(dir, "data") || c.TLS.Cert != filepath.Join(dir, "cert.pem") {
-		t.Errorf("%+v, %v", c, err)
-	}
-	_, err = Load(filepath.Join(dir, "absent.toml"))
-	if all, ok := errors.AsType[Errors](err); !ok || !strings.Contains(all.Error(), "absent.toml: cannot be read: no such file") {
-		t.Errorf("absent file: %v", err)
-	}
-}
-
 // TestPresetsAreTheDefaults: what the reference calls the default is what an empty file gives.
 func TestPresetsAreTheDefaults(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
-	text.WriteString("hostname = \"m.test\"\ndata = \"/d\"\n")
+	text.WriteString("hostname = \"m.test\"\ndata = \"/d\"\nlisten.pop3 = [\"127.0.0.1:110\"]\n")
 	for _, s := range settings() {
-		if s.preset != "" && !strings.HasPrefix(s.key, "domain.") {
+		if s.key != "listen.pop3" && s.preset != "" && !strings.HasPrefix(s.key, "domain.") {
 			text.WriteString(s.key + " = " + s.preset + "\n")
 		}
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -17,19 +18,16 @@ import (
 // maxFile bounds a configuration file, in octets.
 const maxFile = 1 << 20
 
-// Load reads and checks a configuration file, and that the files named in it exist. The error is of type Errors: every
-// mistake at once.
+// Load reads and checks a configuration file, and what it names: that data is or can become a directory, and that the
+// certificate and its key are such and belong together. The error is of type Errors: every mistake at once.
 func Load(file string) (Config, error) {
 	data, err := read(file)
 	if err != nil {
 		return Config{}, Errors{{File: file, Problem: "cannot be read: " + err.Error(), Fix: "name a configuration file"}}
 	}
 	l := load(file, data)
-	for key, name := range map[string]string{"tls.cert": l.config.TLS.Cert, "tls.key": l.config.TLS.Key} {
-		if _, err := os.Stat(name); name != "" && err != nil {
-			l.wrong(l.lines[key], key, fmt.Sprintf("%s cannot be read: %v", name, cause(err)), "name an existing PEM file, or remove both for a self-signed certificate")
-		}
-	}
+	l.checkData()
+	l.checkCertificate()
 	return l.result()
 }
 
@@ -66,6 +64,7 @@ type loader struct {
 	lines    map[string]int // where each key was set first; keys of domains have their index: "domain.0.name"
 	domains  []int          // the line of each domain
 	torn     bool           // some lines could not be read
+	end      int            // the last line
 	errors   Errors
 }
 
@@ -74,14 +73,17 @@ func load(file string, data []byte) *loader {
 	for _, s := range settings() {
 		l.settings[s.key] = s
 	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // some editors put it there
 	doc := parseDocument(data)
 	for _, m := range doc.mistakes {
 		l.wrong(m.line, "", m.problem, m.fix)
 	}
 	l.torn = len(doc.mistakes) > 0
+	l.end = 1 + bytes.Count(bytes.TrimRight(data, "\r\n"), []byte("\n"))
 	l.document(doc)
 	l.resolveFiles()
 	l.check(doc)
+	l.checkListens(doc)
 	if len(l.errors) == 0 { // what remains of TOML's own rules
 		var rest map[string]any
 		if bad, ok := errors.AsType[*toml.DecodeError](toml.Unmarshal(data, &rest)); ok {

@@ -11,7 +11,7 @@ func Reference() string {
 	b.WriteString(`# Configuration
 
 One TOML file, named by ` + "`--config`" + `. It is checked as a whole: every mistake is told at once with its file and line and
-what to write instead. An absent key has its default; an empty list of listeners is off. Addresses are numbers, IPv6 in
+what to write instead. An absent key has its default; an empty list of listeners is off, but one must be on. Addresses are numbers, IPv6 in
 brackets (` + "`[::1]:25`" + `); networks have a length (` + "`192.0.2.0/24`" + `, one address ` + "`192.0.2.1/32`" + `); times have a unit (` + "`90s`, `15m`, `120h`" + `).
 
 This page is made from the code: ` + "`go test ./internal/config -update`" + `.

@@ -43,11 +43,16 @@ func (l *loader) suggestTable(name string) string {
 	if near := nearest(name, tables()); near != "" {
 		return "did you mean " + tableOf(near+".") + "?"
 	}
+	return "there are: " + allTables()
+}
+
+// allTables names the tables as they are written.
+func allTables() string {
 	var all []string
 	for _, t := range tables() {
 		all = append(all, tableOf(t+"."))
 	}
-	return "there are: " + strings.Join(all, ", ")
+	return strings.Join(all, ", ")
 }
 
 // suggestKey finds what a key that does not exist may have meant: a neighbour that is spelled much the same, the same
@@ -71,13 +76,19 @@ func (l *loader) suggestKey(key string) string {
 	if near := nearest(lastPart(key), here); near != "" {
 		return "did you mean " + near + "?"
 	}
+	if near := nearest(key, tables()); table == "" && near != "" {
+		return "did you mean the table " + tableOf(near+".") + "?"
+	}
 	for _, other := range everywhere {
 		if nearest(lastPart(key), []string{lastPart(other)}) != "" && distance(lastPart(key), lastPart(other)) <= 1 {
 			return lastPart(other) + " belongs " + placeOf(other)
 		}
 	}
-	if len(here) == 0 {
+	switch {
+	case len(here) == 0:
 		return "there are: " + strings.Join(everywhere, ", ")
+	case table == "":
+		return "there are: " + strings.Join(here, ", ") + ", and the tables " + allTables()
 	}
 	return "there are: " + strings.Join(here, ", ")
 }

@@ -53,10 +53,17 @@ func (e *Entry) header(ev trail.Event) {
 	}
 	for _, field := range ev.Header {
 		for line := range strings.SplitSeq(strings.TrimRight(field, "\r\n"), "\r\n") {
-			e.add(indent, "", strings.ReplaceAll(line, "\t", "    "))
+			if folded := strings.TrimLeft(line, " \t"); folded != line {
+				e.Lines = append(e.Lines, Line{Indent: indent + foldWidth/indentWidth, Text: folded})
+				continue
+			}
+			e.Lines = append(e.Lines, Line{Indent: indent, Text: line, Hang: foldWidth})
 		}
 	}
 }
+
+// foldWidth is by how many columns the further lines of a folded header field stand right of its name.
+const foldWidth = 4
 
 // question adds a DNS question with its answer, and below it how the resolver found that.
 func (t *teller) question(entry *Entry, e trail.Event, d trail.DNS) {

@@ -14,10 +14,10 @@ import (
 
 // Story is a waybill as people are told it.
 type Story struct {
-	ID       mail.ID // of the message at the first server that the events know; "" if none took it
-	From     string  // reverse-path
-	Subject  string
-	Began    time.Time
+	ID       mail.ID   // of the message at the first server that the events know; "" if none took it
+	From     string    // reverse-path; of a message that no server took the one that was given
+	Subject  string    // decoded
+	Began    time.Time // when the first entry of a step happened
 	Took     time.Duration
 	Fates    []Fate  // what became of each recipient, in the order in which they were named
 	Troubles []Fate  // what went wrong beside that: a login, a submission, a retrieval
@@ -51,6 +51,7 @@ type Line struct {
 	Indent int    // steps to the right
 	Label  string // "C:", "S:", or the name of a fact
 	Text   string // untrusted: made printable when it is written
+	Hang   int    // columns by which a wrapped text goes on further right, as a folded header field does
 	Tone   Tone
 }
 
@@ -73,6 +74,7 @@ func Tell(events []trail.Event) Story {
 		t.step(s)
 	}
 	t.leftResolutions()
+	t.times()
 	story := t.story
 	story.Fates, story.Troubles = t.fates()
 	story.Sights = t.sights()

@@ -29,8 +29,11 @@ type Fate struct {
 	Where     string    // the mailbox, or the host that has it now
 	NextAt    time.Time // Delayed
 	Cause     string    // a sentence
-	Words     string    // the status, in the words of whoever refused
-	By        string    // who that was
+	What      string    // what it is about, if no recipient had a part in it: "the message of <me@a.test>"
+	Words     string    // the status that another server, or ours to its client, said last; "" if none did
+	By        string    // who said it
+	Finding   string    // the status that a server came to by itself
+	Finder    string    // which one
 	Rule      string    // the rule that decided, if one of ours did
 	Advice    string    // what to do: a sentence
 }
@@ -52,10 +55,10 @@ func (t *teller) fates() (fates, troubles []Fate) {
 		switch {
 		case t.reports[e.Message] && e.Message != "":
 		case e.Recipient != "" && slices.Contains(ofRecipients, e.Kind) && !isLogin(e):
-			of(e.Recipient).take(e)
+			t.take(of(e.Recipient), e)
 		default:
-			if f, bad := trouble(e, accepted); bad {
-				troubles = append(troubles, f)
+			if f, bad := t.trouble(e, accepted); bad {
+				troubles = addTrouble(troubles, f)
 			}
 		}
 	}
@@ -79,7 +82,7 @@ func isLogin(e trail.Event) bool {
 }
 
 // take changes the fate by what e tells.
-func (f *Fate) take(e trail.Event) {
+func (t *teller) take(f *Fate, e trail.Event) {
 	switch e.Kind {
 	case trail.Filed:
 		*f = Fate{Recipient: f.Recipient, State: Delivered, Where: fact(e, "mailbox")}
@@ -89,21 +92,21 @@ func (f *Fate) take(e trail.Event) {
 		}
 	case trail.Refused:
 		if f.State != Delivered && f.State != HandedOver {
-			f.blame(e, NotAccepted)
+			t.blame(f, e, NotAccepted)
 		}
 	case trail.Attempted:
-		f.blame(e, f.State)
+		t.blame(f, e, f.State)
 	case trail.Deferred:
-		f.blame(e, Delayed)
+		t.blame(f, e, Delayed)
 		f.NextAt = e.NextAt
 		f.Advice = "Nothing, for now: the server tries again by itself."
 	case trail.Failed:
-		f.blame(e, NotDelivered)
+		t.blame(f, e, NotDelivered)
 	}
 }
 
-// blame notes the cause. Whoever refused first in this attempt is closer to it than who tells of it later.
-func (f *Fate) blame(e trail.Event, state State) {
+// blame notes the cause, and whose words they are.
+func (t *teller) blame(f *Fate, e trail.Event, state State) {
 	f.State = state
 	if e.Decision != nil {
 		f.Rule = joinTexts(": ", e.Decision.Rule, e.Decision.Reason)
@@ -112,15 +115,19 @@ func (f *Fate) blame(e trail.Event, state State) {
 		return
 	}
 	f.Cause, f.Advice = message.Meaning(*e.Status)
-	f.Words = e.Status.String()
-	switch {
-	case e.Kind == trail.Attempted:
-		f.By = peerName(e)
-	case e.Kind == trail.Refused:
-		f.By = e.Actor
-	case f.By == "":
-		f.By = e.Actor
+	if by, said := t.speaker(e); said {
+		if f.Words != e.Status.String() || e.Kind == trail.Refused { // else whoever said it is known better already
+			f.Words, f.By = e.Status.String(), by
+		}
+		f.Finding, f.Finder = "", ""
+		return
 	}
+	f.Finding, f.Finder = e.Status.String(), e.Actor
+	if f.Words != "" && strings.Contains(f.Finding, f.Words) { // given up: the words are said already
+		f.Finding = strings.TrimSuffix(f.Finding, "; the last attempt ended with: "+f.Words)
+		return
+	}
+	f.Words, f.By = "", ""
 }
 
 func (f Fate) bad() bool {
@@ -128,23 +135,35 @@ func (f Fate) bad() bool {
 }
 
 // trouble finds what went wrong without a recipient.
-func trouble(e trail.Event, accepted bool) (Fate, bool) {
+func (t *teller) trouble(e trail.Event, accepted bool) (Fate, bool) {
 	failed := e.Status != nil && e.Status.Code != 0 && !e.Status.Success()
+	f := Fate{State: NotDelivered}
 	switch {
-	case e.Kind == trail.Submitted && failed:
-		f := Fate{By: peerName(e)}
-		f.blame(e, NotAccepted)
-		f.By = peerName(e)
-		return f, true
-	case e.Kind == trail.Refused && failed && !(isLogin(e) && accepted):
-		f := Fate{}
-		f.blame(e, NotAccepted)
+	case e.Kind == trail.Submitted && failed || e.Kind == trail.Refused && failed && !(isLogin(e) && accepted):
+		t.blame(&f, e, NotAccepted)
+		if path := t.spokenPath(e); path != "" {
+			f.What = "the message of " + path
+		} else if e.Recipient != "" {
+			f.What = "the login of " + e.Recipient
+		}
 		return f, true
 	case (e.Kind == trail.Submitted || e.Kind == trail.Retrieved) && e.Text != "":
-		return Fate{State: NotDelivered, Cause: sentence(e.Text) + ".",
-			Advice: "Check the server's name and port, the user and the password in the mail client's settings."}, true
+		f.Cause = sentence(e.Text) + "."
+		f.Advice = "Check the server's name and port, the user and the password in the mail client's settings."
+		return f, true
 	}
 	return Fate{}, false
+}
+
+// addTrouble adds f, unless the other end told of the same refusal; the server's record has the rule.
+func addTrouble(troubles []Fate, f Fate) []Fate {
+	for i, other := range troubles {
+		if other.Words != "" && other.Words == f.Words && other.What == f.What && (other.Rule == "" || other.Rule == f.Rule) {
+			troubles[i] = f
+			return troubles
+		}
+	}
+	return append(troubles, f)
 }
 
 // lostQuestion is a client that did not find its server.

@@ -49,6 +49,11 @@ func (t *teller) hopStages() []stage {
 			h.receive = append(h.receive, e)
 		}
 	}
+	return stagesOf(hops)
+}
+
+// stagesOf splits the first hop that is no report's.
+func stagesOf(hops []*hop) []stage {
 	var stages []stage
 	first := true
 	for _, h := range hops {

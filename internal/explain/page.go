@@ -47,9 +47,26 @@ func (p *page) labelled(indent int, label, text string, tone Tone) {
 
 // hanging writes a paragraph whose first line begins with margin and whose others stand below its text.
 func (p *page) hanging(margin string, marginTone Tone, text string, tone Tone) {
+	p.lines(margin, marginTone, wrap(clean(text), p.width-utf8.RuneCountInString(margin)), tone)
+}
+
+// folded writes a paragraph whose further lines stand hang columns right of its first one.
+func (p *page) folded(margin, text string, tone Tone, hang int) {
+	lines := wrap(clean(text), p.width-len(margin))
+	if len(lines) > 1 && hang > 0 {
+		rest := strings.Join(lines[1:], " ")
+		p.lines(margin, Plain, lines[:1], tone)
+		margin += strings.Repeat(" ", hang)
+		lines = wrap(rest, p.width-len(margin))
+	}
+	p.lines(margin, Plain, lines, tone)
+}
+
+// lines writes the first line beside the margin and the others below its text.
+func (p *page) lines(margin string, marginTone Tone, lines []string, tone Tone) {
 	margin = clean(margin)
 	columns := utf8.RuneCountInString(margin)
-	for i, line := range wrap(clean(text), p.width-columns) {
+	for i, line := range lines {
 		if i > 0 {
 			margin = strings.Repeat(" ", columns)
 		}

@@ -53,11 +53,7 @@ func (p *page) head(s Story) {
 		p.text(0, "Nothing is recorded.", Plain)
 		return
 	}
-	if s.ID != "" {
-		p.text(0, "Waybill of message "+string(s.ID), strong)
-	} else {
-		p.text(0, "Waybill", strong)
-	}
+	p.text(0, heading(s), strong)
 	for _, f := range s.Troubles {
 		p.trouble(f)
 	}
@@ -76,7 +72,11 @@ func (p *page) head(s Story) {
 	}
 	p.blank()
 	if s.From != "" {
-		p.labelled(0, "From", s.From, Plain)
+		from := s.From
+		if s.ID == "" {
+			from += " (claimed)"
+		}
+		p.labelled(0, "From", from, Plain)
 	}
 	if s.Subject != "" {
 		p.labelled(0, "Subject", s.Subject, Plain)
@@ -85,6 +85,17 @@ func (p *page) head(s Story) {
 	p.labelled(0, "Took", span(s.Took), Plain)
 	p.blank()
 	p.hanging(fmt.Sprintf(timesFormat, "since start", "took"), Faint, "what happened", Faint)
+}
+
+// heading says whose waybill it is.
+func heading(s Story) string {
+	switch {
+	case s.ID != "":
+		return "Waybill of message " + string(s.ID)
+	case s.From != "" || s.Subject != "" || len(s.Troubles)+len(s.Fates) > 0:
+		return "Waybill of a message that no server took"
+	}
+	return "Waybill of a session without a message"
 }
 
 var tones = map[State]Tone{Delivered: Good, HandedOver: Good}
@@ -102,18 +113,18 @@ func goodFate(f Fate) string {
 // trouble writes a fate that is not good.
 func (p *page) trouble(f Fate) {
 	outcome := map[State]string{Delayed: "Not delivered yet", NotDelivered: "Not delivered", NotAccepted: "Refused"}[f.State]
-	if f.Recipient != "" {
-		outcome += ": " + f.Recipient
-	}
-	p.text(0, outcome, Bad)
+	p.text(0, joinTexts(": ", outcome, orEmpty(f.Recipient, f.What)), Bad)
 	p.labelled(1, "Because", f.Cause, Plain)
 	if f.Words != "" {
 		p.labelled(1, "Words", f.Words+" (said by "+f.By+")", Plain)
 	}
+	if f.Finding != "" {
+		p.labelled(1, "Status", f.Finding+" ("+f.Finder+"'s own; no other server said it)", Plain)
+	}
 	if f.Rule != "" {
 		p.labelled(1, "Rule", f.Rule, Plain)
 	}
-	if !f.NextAt.IsZero() {
+	if f.State == Delayed && !f.NextAt.IsZero() {
 		p.labelled(1, "Next attempt", stamp(f.NextAt), Plain)
 	}
 	p.labelled(1, "What to do", f.Advice, Plain)
@@ -153,7 +164,7 @@ func (p *page) evidence(l Line) {
 	margin := strings.Repeat(" ", timeColumns+indentWidth*(l.Indent+1))
 	switch {
 	case l.Label == "":
-		p.hanging(margin, Plain, l.Text, l.Tone)
+		p.folded(margin, l.Text, l.Tone, l.Hang)
 	case l.Tone == FromClient || l.Tone == FromServer:
 		p.hanging(margin+l.Label+" ", l.Tone, l.Text, l.Tone)
 	case l.Text == "":

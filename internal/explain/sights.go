@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"waybill/internal/dialogue"
 	"waybill/internal/mail"
 	"waybill/internal/trail"
 )
@@ -56,8 +55,8 @@ func (t *teller) sight(e trail.Event) Sight {
 		account = Claim{Name: "account", Value: e.Peer.Account, Note: "proven by AUTH"}
 	}
 	s.Seen = append(s.Seen, account)
-	if e.TLS != nil {
-		s.Seen = append(s.Seen, Claim{Name: "TLS", Value: tlsText(e.TLS)})
+	if protection := t.sessionTLS(e); protection != "" {
+		s.Seen = append(s.Seen, Claim{Name: "TLS", Value: protection})
 	}
 	s.Seen = append(s.Seen, t.rules(e)...)
 
@@ -68,23 +67,6 @@ func (t *teller) sight(e trail.Event) Sight {
 	return t.headerClaims(s, e)
 }
 
-// spokenPath is the reverse-path that was given in the session of e, where the message was refused.
-func (t *teller) spokenPath(e trail.Event) string {
-	const verb = "MAIL FROM:"
-	path := ""
-	for _, o := range t.events {
-		if o.Session != e.Session || o.Actor != e.Actor {
-			continue
-		}
-		for _, l := range o.Dialogue {
-			if l.Side == dialogue.Client && len(l.Text) > len(verb) && strings.EqualFold(l.Text[:len(verb)], verb) {
-				path, _, _ = strings.Cut(strings.TrimSpace(l.Text[len(verb):]), " ")
-			}
-		}
-	}
-	return path
-}
-
 // headerClaims adds the fields that were in the message when it came.
 func (t *teller) headerClaims(s Sight, e trail.Event) Sight {
 	for _, field := range e.Header {
@@ -92,10 +74,11 @@ func (t *teller) headerClaims(s Sight, e trail.Event) Sight {
 		if !ok {
 			continue
 		}
-		c := Claim{Name: name, Value: strings.TrimSpace(value)}
+		value = strings.TrimSpace(value)
+		c := Claim{Name: name, Value: decoded(value)}
 		switch {
 		case strings.EqualFold(name, "From"):
-			c.Note = accountNote(c.Value, e.Peer.Account)
+			c.Note = accountNote(value, e.Peer.Account)
 		case strings.EqualFold(name, "Received"):
 			c.Note, c.Doubtful = "was in the message when it came; no server of this waybill wrote it", true
 			if writer := t.writer(field); writer != "" {
@@ -127,13 +110,12 @@ func (t *teller) reverseName(e trail.Event) Claim {
 	if c.Value != "" {
 		return c
 	}
-	c.Value, c.Note = "unknown", "no name leads back to the address"
-	if !slices.ContainsFunc(t.events, func(r trail.Event) bool {
-		return r.Kind == trail.ReverseLookup && r.Session == e.Session && r.Actor == e.Actor
-	}) {
-		c.Value, c.Note = "not looked up", ""
+	for _, r := range t.events {
+		if r.Kind == trail.ReverseLookup && r.Session == e.Session && r.Actor == e.Actor {
+			return Claim{Name: c.Name, Value: "unknown", Note: unnamed(r)}
+		}
 	}
-	return c
+	return Claim{Name: c.Name, Value: "not looked up"}
 }
 
 // rules are the decisions in the same session.
@@ -165,15 +147,4 @@ func helloClaim(e trail.Event) Claim {
 		c.Note, c.Doubtful = "is not the reverse name", true
 	}
 	return c
-}
-
-// accountNote compares an address that the sender gave with the login.
-func accountNote(text, account string) string {
-	switch {
-	case account == "":
-		return "nothing here proves it"
-	case strings.Contains(strings.ToLower(text), strings.ToLower(account)):
-		return "is the account that logged in"
-	}
-	return "is not the account that logged in"
 }

@@ -99,14 +99,7 @@ func reportsIn(events []trail.Event) map[mail.ID]bool {
 
 // summarise fills in what the head of the story says.
 func (t *teller) summarise() {
-	var last time.Time
 	for _, e := range t.events {
-		if t.story.Began.IsZero() || e.At.Before(t.story.Began) {
-			t.story.Began = e.At
-		}
-		if end := e.At.Add(e.Took); end.After(last) {
-			last = end
-		}
 		if e.Message != "" && t.story.ID == "" && !t.reports[e.Message] {
 			t.story.ID = e.Message
 		}
@@ -114,12 +107,30 @@ func (t *teller) summarise() {
 			t.story.From = from
 		}
 		if subject := field(e.Header, "Subject"); subject != "" && t.story.Subject == "" && !t.reports[e.Message] {
-			t.story.Subject = subject
+			t.story.Subject = decoded(subject)
 		}
 	}
-	if !last.IsZero() {
-		t.story.Took = last.Sub(t.story.Began)
+	for _, e := range t.events {
+		if t.story.From == "" && !t.reports[e.Message] {
+			t.story.From = t.spokenPath(e)
+		}
 	}
+}
+
+// times finds out from the entries when the story began and how long it took.
+func (t *teller) times() {
+	var first, last time.Time
+	for _, s := range t.story.Steps {
+		for _, e := range s.Entries {
+			if first.IsZero() || e.At.Before(first) && !e.At.IsZero() {
+				first = e.At
+			}
+			if end := e.At.Add(e.Took); end.After(last) {
+				last = end
+			}
+		}
+	}
+	t.story.Began, t.story.Took = first, max(0, last.Sub(first))
 }
 
 // stages groups the events and puts the groups in order.

@@ -30,7 +30,7 @@ func (t *teller) entry(e trail.Event, step Step) Entry {
 	}
 	entry.Title = what(e)
 	if e.Text != "" && entry.Title != sentence(e.Text) {
-		entry.add(0, "", sentence(e.Text))
+		entry.add(0, "", withTimes(sentence(e.Text)))
 	}
 	t.decision(&entry, e)
 	for _, d := range e.DNS {

@@ -158,7 +158,7 @@ func peerName(e trail.Event) string {
 		return orElse(fact(e, "host"), "the other side")
 	}
 	name := orEmpty(fact(e, "host"), e.Peer.Name)
-	if name == "" {
+	if name == "" || name == "["+host(e.Peer.Addr)+"]" { // an address literal
 		return e.Peer.Addr
 	}
 	return name + " [" + e.Peer.Addr + "]"
@@ -178,9 +178,19 @@ func reverseTitle(e trail.Event) string {
 		return "Reverse lookup"
 	}
 	if e.Peer.Name == "" {
-		return "Reverse lookup of " + host(e.Peer.Addr) + ": unknown (no name leads back to the address)"
+		return "Reverse lookup of " + host(e.Peer.Addr) + ": unknown (" + unnamed(e) + ")"
 	}
 	return "Reverse lookup of " + host(e.Peer.Addr) + ": " + e.Peer.Name + ", which leads back to the address"
+}
+
+// unnamed says why a reverse lookup found no name.
+func unnamed(e trail.Event) string {
+	for _, d := range e.DNS {
+		if d.Code != "NOERROR" && d.Code != "NXDOMAIN" && d.Code != "NODATA" {
+			return "DNS gave no usable answer"
+		}
+	}
+	return "no name leads back to the address"
 }
 
 func decisionTitle(e trail.Event, to string) string {

@@ -39,9 +39,9 @@ type ReportRecipient struct {
 	Action      Action
 	Status      mail.Status // the outcome
 	RemoteMTA   string      // host that gave Diagnostic; "" if this server decided by itself
-	Diagnostic  mail.Status // that host's words
+	Diagnostic  mail.Status // that host's last words
 	LastAttempt time.Time
-	Explanation string // a further sentence for the person; may be empty
+	Explanation string // why this server gave up, if not by that host's words alone; may be empty
 }
 
 // MaxQuoted bounds what a report quotes of the header, in octets.

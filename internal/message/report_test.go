@@ -96,6 +96,40 @@ func TestReportIsReadByPython(t *testing.T) {
 	}
 }
 
+// TestReportOfExpiry: the reason is that the message was given up, and after which time; the words are the host's last
+// ones, and nobody's if it said nothing.
+func TestReportOfExpiry(t *testing.T) {
+	t.Parallel()
+	for last, host := range map[string]string{"451 4.7.1 Greylisted": "mx.grey.test", "451 4.4.1 mx.down.test: connection refused": ""} {
+		r := example()
+		p := &r.Recipients[0]
+		p.RemoteMTA, p.Diagnostic = "", mail.Status{}
+		p.Status = mail.NewStatus(550, "5.4.7", "given up after 120h0m0s; the last attempt ended with: "+last)
+		p.Explanation = p.Status.Text
+		if host != "" {
+			p.RemoteMTA, p.Diagnostic = host, mail.NewStatus(451, "4.7.1", "Greylisted")
+		}
+		text := strings.Join(strings.Fields(read(t, r.Bytes()).Text), " ")
+		reason := "never taken. Given up after 120h0m0s; the last attempt ended with: 451 4.4.1 mx.down.test: connection refused. What"
+		if host != "" {
+			reason = "never taken. Given up after 120h0m0s. Words: the server mx.grey.test said: 451 4.7.1 Greylisted What"
+		}
+		if !strings.Contains(text, reason) || strings.Count(text, last) != 1 || strings.Contains(text, "5.4.7") {
+			t.Errorf("%s:\n%s", last, text)
+		}
+	}
+}
+
+// TestReportOfOwnDecision: what this server decided by itself is nobody's words.
+func TestReportOfOwnDecision(t *testing.T) {
+	t.Parallel()
+	r := example()
+	r.Recipients[0].RemoteMTA, r.Recipients[0].Diagnostic = "", mail.Status{}
+	if text := read(t, r.Bytes()).Text; strings.Contains(text, "Words:") || !strings.Contains(text, "Status:       550 5.1.1") {
+		t.Errorf("%s", text)
+	}
+}
+
 func TestReportIsBounded(t *testing.T) {
 	t.Parallel()
 	r := example()

@@ -62,13 +62,14 @@ func (p ReportRecipient) write(b *bytes.Buffer) {
 		advice = "Nothing: it is tried again."
 	}
 	row(b, "Reason", cause)
-	if p.Explanation != "" {
-		row(b, "", dialogue.Printable(p.Explanation))
+	if explanation := p.explanation(); explanation != "" {
+		row(b, "", sentence(dialogue.Printable(explanation)))
 	}
-	if said := p.said(); said != "" && p.RemoteMTA != "" {
-		row(b, "Words", "the server "+helloWord(p.RemoteMTA)+" said: "+said)
-	} else if said != "" {
-		row(b, "Words", said)
+	switch {
+	case p.RemoteMTA != "" && p.Diagnostic.Code != 0:
+		row(b, "Words", "the server "+helloWord(p.RemoteMTA)+" said: "+said(p.Diagnostic))
+	case p.Explanation == "" && p.Status.Code != 0: // else it is told above
+		row(b, "Status", said(p.Status))
 	}
 	row(b, "What to do", advice)
 	if !p.LastAttempt.IsZero() {
@@ -76,17 +77,34 @@ func (p ReportRecipient) write(b *bytes.Buffer) {
 	}
 }
 
-// said is the diagnostic, bounded and on one line.
-func (p ReportRecipient) said() string {
-	status := p.Diagnostic
-	if status == (mail.Status{}) {
-		status = p.Status
+// explanation is the Explanation up to where it repeats the Diagnostic, which stands below it as the host's words.
+func (p ReportRecipient) explanation() string {
+	if p.Diagnostic.Code == 0 {
+		return p.Explanation
 	}
-	said := status.String()
-	if len(said) > maxSaid {
-		said = strings.ToValidUTF8(said[:maxSaid], "") + "…"
+	before, _, repeats := strings.Cut(p.Explanation, p.Diagnostic.String())
+	if end := strings.LastIndexByte(before, ';'); repeats && end > 0 {
+		return before[:end]
 	}
-	return dialogue.Printable(said)
+	return p.Explanation
+}
+
+// sentence begins with a capital letter, unless it begins with a name, and ends with a full stop.
+func sentence(text string) string {
+	text = strings.TrimRight(text, ".") + "."
+	if word, _, _ := strings.Cut(text, " "); text[0] < 'a' || text[0] > 'z' || strings.ContainsAny(word, ".@<[:") {
+		return text
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+// said is a status, bounded and on one line.
+func said(status mail.Status) string {
+	text := status.String()
+	if len(text) > maxSaid {
+		text = strings.ToValidUTF8(text[:maxSaid], "") + "…"
+	}
+	return dialogue.Printable(text)
 }
 
 // The text is narrow enough that quoted-printable need not break its lines.

@@ -3,6 +3,7 @@ package queue
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -21,6 +22,9 @@ const headerLimit = 2 * message.MaxQuoted
 // nobody answers it with another (RFC 5321 §6.1); for the same reason a message without reverse-path gets none.
 func (q *Queue) bounce(ctx context.Context, b *store.Batch, s *settlement, failed []failure, now time.Time) error {
 	item := s.item
+	if failed = q.untold(s, failed, now); len(failed) == 0 {
+		return nil
+	}
 	if item.ReversePath.IsNull() {
 		ev := q.event(item, trail.Suppressed, now)
 		ev.Text = "nobody is told: the message has a null reverse-path, as bounces have, and a bounce is never bounced"
@@ -28,23 +32,20 @@ func (q *Queue) bounce(ctx context.Context, b *store.Batch, s *settlement, faile
 		return nil
 	}
 	header, err := q.header(ctx, item)
-	if err != nil {
+	if isPassing(ctx, err) {
 		return fmt.Errorf("read the header of %s: %w", item.ID, err)
+	}
+	if err != nil { // that will not get better, and the sender must be told all the same
+		q.Logger.Error("the DSN goes without the header of its message", "message", item.ID, "error", err)
 	}
 	dsn := &spool.Item{
 		ID: mail.NewID(now, q.Node), Accepted: now, Due: now, Expires: now.Add(q.Expire),
 		Recipients: []spool.Recipient{{ForwardPath: item.ReversePath, State: spool.Pending}},
 	}
 	content := q.report(item, dsn.ID, failed, header, now).Bytes() // 7-bit
-	s.draft = q.Spool.NewDraft()
-	if _, err := s.draft.Write(content); err != nil {
-		return fmt.Errorf("write the DSN of %s: %w", item.ID, err)
-	}
-	if err := q.Spool.Enter(b, s.draft, nil, dsn); err != nil {
+	if err := q.enter(b, s, dsn, content); err != nil {
 		return fmt.Errorf("enter the DSN of %s: %w", item.ID, err)
 	}
-	s.dsn = dsn
-
 	ev := q.event(item, trail.Bounced, now)
 	ev.Ref = dsn.ID
 	ev.Recipient = item.ReversePath.String()
@@ -57,6 +58,43 @@ func (q *Queue) bounce(ctx context.Context, b *store.Batch, s *settlement, faile
 	accepted.Facts = []trail.Fact{{Name: "queue id", Value: string(dsn.ID)}, {Name: "reverse-path", Value: "<>"}}
 	s.dsnEvents = []trail.Event{accepted}
 	q.Trail.Append(b, dsn.ID, s.dsnEvents)
+	return nil
+}
+
+// untold says in s of which failures the sender is not told, and returns the others.
+func (q *Queue) untold(s *settlement, failed []failure, now time.Time) (told []failure) {
+	for _, f := range failed {
+		if f.untold == "" {
+			told = append(told, f)
+			continue
+		}
+		ev := q.recipientEvent(s.item, trail.Suppressed, now, f.recipient)
+		ev.Text = "nobody is told: " + f.untold
+		s.events = append(s.events, ev)
+	}
+	return told
+}
+
+// isPassing says whether err is the store's or ours at this moment, not the message's.
+func isPassing(ctx context.Context, err error) bool {
+	return err != nil && (ctx.Err() != nil || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrClosed))
+}
+
+// enter adds the beginning of custody of a DSN to b.
+func (q *Queue) enter(b *store.Batch, s *settlement, dsn *spool.Item, content []byte) error {
+	draft := q.Spool.NewDraft()
+	defer func() {
+		if s.draft == nil {
+			draft.Discard()
+		}
+	}()
+	if _, err := draft.Write(content); err != nil {
+		return err
+	}
+	if err := q.Spool.Enter(b, draft, nil, dsn); err != nil {
+		return err
+	}
+	s.draft, s.dsn = draft, dsn
 	return nil
 }
 

@@ -238,6 +238,7 @@ func TestReopeningIsHeardOfAtRest(t *testing.T) {
 		r := newRig(t, disk)
 		r.start()
 		defer r.close()
+		synctest.Wait() // the scan at start makes durable what it finds
 		id := r.send("me@a.test", "you@a.test")
 		synctest.Wait()
 		if r.load(id) != nil {
@@ -260,6 +261,49 @@ func TestReopeningIsHeardOfAtRest(t *testing.T) {
 		}
 		if n := r.local.tried("you@a.test"); n != 2 {
 			t.Errorf("%d attempts: the first one was not lost, so this proves nothing", n)
+		}
+	})
+}
+
+// The same with the index's low-water mark above what comes back, because something later is under way.
+func TestReopeningIsLookedAtFromTheStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.NewDisk()
+		r := newRig(t, disk)
+		r.remote.hold = func(context.Context, spool.Attempt) { time.Sleep(10 * time.Minute) }
+		r.start()
+		defer r.close()
+		synctest.Wait()
+		above := r.accept("me@a.test", "you@b.test")
+		var b store.Batch
+		r.spool.Settle(&b, above, nil, above.Due.Add(time.Second))
+		result, err := r.store.Commit(t.Context(), &b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		above.Version = result.Version
+		r.queue.Enqueue(above)
+		r.send("me@a.test", "you@a.test")
+		for range 5 { // the mark rises
+			time.Sleep(6 * time.Second)
+			r.queue.wantScan(time.Now())
+			synctest.Wait()
+		}
+		var failed atomic.Bool
+		disk.Before(func(o faultfs.Op) error {
+			if o.Log() && !failed.Swap(true) {
+				return errors.New("injected: the disk is broken")
+			}
+			return nil
+		})
+		if err := r.store.Barrier(context.Background()); err == nil {
+			t.Fatal("the engine did not fail")
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := r.local.tried("you@a.test"); n != 2 {
+			t.Errorf("%d attempts: what came back was not found", n)
 		}
 	})
 }

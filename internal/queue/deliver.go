@@ -3,9 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime/debug"
-	"time"
 
 	"waybill/internal/mail"
 	"waybill/internal/spool"
@@ -19,6 +17,14 @@ type report struct {
 	events    []trail.Event
 	brokenOff bool // the queue is closing: recipients without an outcome were not tried
 	panicked  bool
+	delayed   bool // nobody is given up
+}
+
+// errPanicked: a delivery, or recording it, panicked.
+var errPanicked = errors.New("panic")
+
+func (q *Queue) logPanic(id mail.ID, p any) {
+	q.Logger.Error("delivery panicked", "message", id, "panic", p, "stack", string(debug.Stack()))
 }
 
 // deliverRemote makes one attempt at another server and records it. The attempt runs without any lock: it may take
@@ -63,18 +69,23 @@ func (q *Queue) deliverLocal(ctx context.Context, tasks []*task) {
 	}
 	for _, t := range single {
 		t.entry.mu.Lock()
-		q.record(ctx, t, func(b *store.Batch) report { return q.attempt(ctx, q.Local, t.attemptOf(), b) })
+		q.record(ctx, t, q.filing(ctx, t))
 		t.entry.mu.Unlock()
 	}
+}
+
+// filing makes the local attempt of a task, into whatever batch it gets.
+func (q *Queue) filing(ctx context.Context, t *task) func(*store.Batch) report {
+	return func(b *store.Batch) report { return q.attempt(ctx, q.Local, t.attemptOf(), b) }
 }
 
 // attempt calls the Deliverer. A panic there, on some strange message, must not take the other mail with it.
 func (q *Queue) attempt(ctx context.Context, d Deliverer, a spool.Attempt, b *store.Batch) (r report) {
 	defer func() {
 		if p := recover(); p != nil {
-			q.Logger.Error("delivery panicked", "message", a.Item.ID, "panic", p, "stack", string(debug.Stack()))
+			q.logPanic(a.Item.ID, p)
 			*b = store.Batch{}
-			r = report{outcomes: same(a.Recipients, mail.StatusOf(errors.New("panic"))), panicked: true}
+			r = report{outcomes: same(a.Recipients, mail.StatusOf(errPanicked)), panicked: true}
 		}
 		if ctx.Err() != nil { // an attempt that was broken off proves nothing against its next hop
 			r.outcomes, r.brokenOff = final(r.outcomes), true
@@ -108,10 +119,15 @@ func final(outcomes []spool.Outcome) []spool.Outcome {
 }
 
 // recordGroup records several messages in one batch; their entries' locks are held. It tries once.
-func (q *Queue) recordGroup(ctx context.Context, group []*task) bool {
+func (q *Queue) recordGroup(ctx context.Context, group []*task) (recorded bool) {
 	if len(group) < 2 {
 		return false
 	}
+	defer func() {
+		if p := recover(); p != nil && !recorded { // each tries on its own
+			q.logPanic(group[0].entry.id, p)
+		}
+	}()
 	var b store.Batch
 	settlements := make([]*settlement, 0, len(group))
 	for _, t := range group {
@@ -130,97 +146,4 @@ func (q *Queue) recordGroup(ctx context.Context, group []*task) bool {
 		q.finish(t)
 	}
 	return true
-}
-
-// noRoom is the outcome when a counter of the batch, as of a mailbox's messages, has reached its limit.
-var noRoom = mail.NewStatus(452, "4.2.2", "the mailbox is full")
-
-// recordTries bounds how often one outcome meets a conflict before the message is left to a later scan.
-const recordTries = 10
-
-// record puts what deliver reports into a durable batch and ends the task, whatever happens: if the store fails it
-// waits until the store is back, reads the item again and records what is still pending there. The entry's lock
-// is held. A local delivery is made again into each new batch; a remote one's report stays as it is.
-func (q *Queue) record(ctx context.Context, t *task, deliver func(*store.Batch) report) {
-	defer q.finish(t)
-	for range recordTries {
-		var b store.Batch
-		r := deliver(&b)
-		if r.brokenOff {
-			t.entry.lost = true // for this process; the spool has it as it was
-			if len(r.outcomes) == 0 {
-				return
-			}
-		}
-		s, err := q.settle(ctx, &b, t, r)
-		if err == nil {
-			err = q.commit(ctx, &b, []*settlement{s})
-		}
-		if err == nil {
-			return
-		}
-		if errors.Is(err, store.ErrLimit) {
-			full := report{outcomes: same(t.attemptOf().Recipients, noRoom)}
-			deliver = func(*store.Batch) report { return full }
-			continue
-		}
-		q.Logger.Warn("outcome not recorded yet", "message", t.entry.id, "error", err)
-		if err = q.reload(ctx, t.entry, err); err != nil {
-			if !errors.Is(err, store.ErrNotFound) {
-				q.Logger.Error("outcome not recorded", "message", t.entry.id, "error", err)
-				break
-			}
-			return // the message has ended: the batch of unknown outcome was applied
-		}
-	}
-	t.entry.lost = true
-}
-
-// reload reads the entry's item again after cause kept its batch from being recorded, once the store is well.
-// store.ErrNotFound says that the item is no longer in custody.
-func (q *Queue) reload(ctx context.Context, e *entry, cause error) error {
-	if errors.Is(cause, store.ErrClosed) {
-		return cause
-	}
-	// A DSN of a batch that was applied although we were not told is in the spool, but in nobody's memory.
-	defer func() { q.wantScan(time.Now()) }()
-	for {
-		if !errors.Is(cause, store.ErrConflict) {
-			if err := q.await(ctx); err != nil {
-				return fmt.Errorf("%w (%w)", err, cause)
-			}
-		}
-		item, err := q.Spool.Load(ctx, e.id)
-		switch {
-		case err == nil:
-			e.item = item
-			return nil
-		case errors.Is(err, store.ErrNotFound):
-			for i := range e.item.Recipients { // nothing is left to do
-				e.item.Recipients[i].State = spool.Delivered
-			}
-			return err
-		case errors.Is(err, store.ErrClosed):
-			return err
-		}
-		cause = err
-	}
-}
-
-const healthPause = 250 * time.Millisecond
-
-// await returns when the store takes batches, after a pause at least; an error says that ctx is done.
-func (q *Queue) await(ctx context.Context) error {
-	tick := time.NewTicker(healthPause)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return errClosing
-		case <-tick.C:
-		}
-		if q.Store.Healthy() == nil {
-			return nil
-		}
-	}
 }

@@ -18,6 +18,7 @@ type entry struct {
 	running  int  // tasks that a worker has
 	reserved bool // a scan is about to read the item
 	scanned  bool // the item came from the index
+	size     int  // recipients, as counted in Queue.recipients
 
 	mu      mutex // taken before Queue.mu
 	item    *spool.Item
@@ -26,6 +27,9 @@ type entry struct {
 	open    int           // tasks not recorded yet
 	held    []trail.Event // Deferred events: the time of the next attempt is known with the last task
 	lost    bool          // a task's outcome could not be recorded
+	left    string        // a next hop that has no task in this round: memory had no room for it
+	delayed bool          // an outcome was strange: no attempt before its delay, not even at the message's time
+	stuck   bool          // not even that could be recorded
 }
 
 // mutex is a mutex that may be held for long: while the store is away.
@@ -45,7 +49,7 @@ func (m mutex) TryLock() bool {
 	}
 }
 
-// plan makes the tasks of an item: its pending recipients by next hop.
+// plan makes the tasks of an item: its pending recipients by next hop. Those that memory has room for are then run.
 func (q *Queue) plan(item *spool.Item) (*entry, []*task) {
 	e := &entry{id: item.ID, mu: newMutex(), item: item, began: time.Now(), attempt: item.Attempts + 1}
 	var tasks []*task
@@ -63,7 +67,6 @@ func (q *Queue) plan(item *spool.Item) (*entry, []*task) {
 		}
 		t.recipients = append(t.recipients, i)
 	}
-	e.open = len(tasks)
 	return e, tasks
 }
 
@@ -76,18 +79,6 @@ func (q *Queue) nextHop(path mail.Address) string {
 		return localHop
 	}
 	return path.Domain
-}
-
-// start puts an entry's tasks before the workers. Queue.mu is held.
-func (q *Queue) start(e *entry, tasks []*task) {
-	q.active[e.id] = e
-	for _, t := range tasks {
-		if t.nextHop == localHop {
-			q.local.add(t)
-		} else {
-			q.remote.add(t)
-		}
-	}
 }
 
 // attemptOf is what the Deliverer gets: a view that does not change while other tasks of the item are recorded.
@@ -126,19 +117,29 @@ func (q *Queue) finish(t *task) {
 	if e.open > 0 {
 		return
 	}
-	if q.active[e.id] == e {
-		delete(q.active, e.id)
+	if e.stuck {
+		time.AfterFunc(stuckPause, func() { q.unstick(e) })
+		return
 	}
+	q.remove(e)
 	if e.scanned && e.attempt == 1 && time.Since(e.item.Accepted) < scanMemory {
 		q.scanned[e.id] = e.item.Accepted
 	}
-	if due, more := nextDue(e); more && !q.closed {
+	switch due, more := nextDue(e); {
+	case !more || q.closed:
+	case e.left != "" && !e.lost && !due.After(time.Now()):
+		q.leave(e.id, e.left)
+	default:
 		q.wantScanLocked(due)
 	}
-	if q.full && len(q.active) <= q.MaxActive/2 {
-		q.full = false
-		q.wantScanLocked(time.Now())
-	}
+}
+
+// unstick lets a message be read again that stayed in memory so that nobody would.
+func (q *Queue) unstick(e *entry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.remove(e)
+	q.wantScanLocked(time.Now())
 }
 
 // nextDue says when the index has the entry's item again, if it does.
@@ -152,5 +153,6 @@ func nextDue(e *entry) (due time.Time, more bool) {
 
 const (
 	scanMemory = 10 * time.Minute // how much later than its acceptance an Enqueue may come
+	stuckPause = 15 * time.Minute // before a message is touched again that nothing could be recorded of
 	lostPause  = 5 * time.Second  // before a message whose outcome could not be recorded is read again
 )

@@ -21,14 +21,14 @@ func (q *Queue) recipientEvent(item *spool.Item, kind trail.Kind, at time.Time, 
 	return ev
 }
 
-// routed tells, with the first attempt, which next hop each recipient of a task has and why.
+// routed tells which next hop each recipient of a task has and why, with the first attempt at it.
 func (q *Queue) routed(t *task) []trail.Event {
 	e := t.entry
-	if e.attempt > 1 {
-		return nil
-	}
-	events := make([]trail.Event, 0, len(t.recipients)+4)
+	var events []trail.Event
 	for _, i := range t.recipients {
+		if e.item.Recipients[i].Status.Code != 0 {
+			continue
+		}
 		ev := q.recipientEvent(e.item, trail.Routed, e.began, i)
 		ev.Attempt = e.attempt
 		ev.Decision = decision(e.item.Recipients[i].ForwardPath, t.nextHop)

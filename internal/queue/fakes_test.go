@@ -123,6 +123,8 @@ type flaky struct {
 	before func(*store.Batch) error // its error is the commit's; nothing was applied
 	after  func(*store.Batch) error // its error is the commit's, although the batch was applied
 	sick   error
+	look   func()           // called for each snapshot
+	open   func(key string) // called for each key that is read; may panic
 }
 
 func (f *flaky) Commit(ctx context.Context, b *store.Batch) (store.Result, error) {
@@ -139,6 +141,31 @@ func (f *flaky) Commit(ctx context.Context, b *store.Batch) (store.Result, error
 		err = after(b)
 	}
 	return result, err
+}
+
+func (f *flaky) Snapshot() (store.Snapshot, error) {
+	f.mu.Lock()
+	look, open := f.look, f.open
+	f.mu.Unlock()
+	if look != nil {
+		look()
+	}
+	snap, err := f.Store.Snapshot()
+	if err == nil && open != nil {
+		snap = &watched{snap, open}
+	}
+	return snap, err
+}
+
+// watched is a snapshot that tells which keys are read.
+type watched struct {
+	store.Snapshot
+	open func(key string)
+}
+
+func (w *watched) Get(key []byte) ([]byte, store.Version, error) {
+	w.open(string(key))
+	return w.Snapshot.Get(key)
 }
 
 func (f *flaky) Healthy() error {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"waybill/internal/mail"
 )
 
 // task is the part of one item that goes to one next hop in one round: at most maxRecipients forward-paths.
@@ -21,12 +23,22 @@ type hop struct {
 	running int
 	inRing  bool
 
+	left   []mail.ID // messages on disk that wait for room, in order; see room.go
+	more   bool      // and there are others on disk, that only the due index knows
+	called bool      // left is about to be read
+
 	// A next hop that did not answer failureLimit times in a row is left alone until quietUntil: what waits for it
 	// is deferred without a further try, so that a dead destination ties up neither workers nor memory.
 	failures   int
 	quietUntil time.Time
 	lastWords  string // the failure that made it quiet
 }
+
+// tasks is what memory holds for a next hop of a lane whose workers take one task at once.
+func (h *hop) tasks() int { return len(h.waiting) + h.running }
+
+// idle says whether nothing is there for a next hop.
+func (h *hop) idle() bool { return h.tasks() == 0 && len(h.left) == 0 && !h.more && !h.called }
 
 // lane is a fixed pool of workers with the next hops that it serves in turn: each next hop in the ring gives one
 // task (or one group) to a worker and goes to the end of the ring. So one next hop never delays another, however
@@ -47,14 +59,20 @@ func newLane(mu *sync.Mutex, workers, perHop, group int) *lane {
 
 // add puts a task at the end of its next hop's line.
 func (l *lane) add(t *task) {
-	h := l.hops[t.nextHop]
-	if h == nil {
-		h = &hop{name: t.nextHop}
-		l.hops[t.nextHop] = h
-	}
+	h := l.hop(t.nextHop)
 	t.hop = h
 	h.waiting = append(h.waiting, t)
 	l.enlist(h)
+}
+
+// hop returns the next hop of that name.
+func (l *lane) hop(name string) *hop {
+	h := l.hops[name]
+	if h == nil {
+		h = &hop{name: name}
+		l.hops[name] = h
+	}
+	return h
 }
 
 // enlist puts a next hop that may give out a task into the ring.
@@ -107,7 +125,7 @@ func (l *lane) done(h *hop) {
 
 // drop forgets a next hop of which nothing need be remembered.
 func (l *lane) drop(h *hop) {
-	if h.running == 0 && len(h.waiting) == 0 && h.failures == 0 {
+	if h.idle() && h.failures == 0 && l.hops[h.name] == h {
 		delete(l.hops, h.name)
 	}
 }
@@ -115,7 +133,7 @@ func (l *lane) drop(h *hop) {
 // forgetQuiet drops the next hops that were quiet once and for which nothing came since.
 func (l *lane) forgetQuiet(now time.Time) {
 	for _, h := range l.hops {
-		if len(h.waiting) == 0 && h.running == 0 && now.Sub(h.quietUntil) > quietMemory {
+		if h.idle() && now.Sub(h.quietUntil) > quietMemory {
 			delete(l.hops, h.name)
 		}
 	}
@@ -149,6 +167,7 @@ func (q *Queue) work(ctx context.Context, l *lane, run func(context.Context, []*
 		run(ctx, tasks)
 		q.mu.Lock()
 		l.done(tasks[0].hop)
+		q.call(tasks[0].hop)
 		q.mu.Unlock()
 	}
 }

@@ -52,7 +52,9 @@ type Options struct {
 	RemoteWorkers int // attempts at other servers that run at once; default 200
 	PerHop        int // of them, for one next hop; default 20
 	LocalGroup    int // messages that are filed in one batch, at most; default 50
+	HopRoom       int // attempts at one next hop, or little more, that are in memory, waiting or running; default 8 x PerHop
 	MaxActive     int // messages in memory; what is more waits on disk; default 20000
+	MaxRecipients int // their recipients, or little more; default 200000
 }
 
 // maxRecipients bounds one task: the recipients that every SMTP server must take (RFC 5321 §4.5.3.1.8), and the
@@ -69,7 +71,12 @@ type Queue struct {
 	local  *lane
 	remote *lane
 	closed bool
-	full   bool // something was left on disk because memory was full
+
+	recipients int  // of the messages in active
+	full       bool // something was left on disk because memory was full
+	crowded    bool // and something because the rest is for local mail
+	left       map[mail.ID]struct{}
+	calls      []*hop
 	// Messages that a scan found before their Enqueue came, and that may be done by then.
 	scanned map[mail.ID]time.Time
 	wanted  time.Time // the earliest time at which somebody wants a scan
@@ -90,10 +97,12 @@ func New(o Options) *Queue {
 	setDefault(&o.RemoteWorkers, 200)
 	setDefault(&o.PerHop, 20)
 	setDefault(&o.LocalGroup, 50)
+	setDefault(&o.HopRoom, 8*o.PerHop)
 	setDefault(&o.MaxActive, 20000)
+	setDefault(&o.MaxRecipients, 200_000)
 	q := &Queue{
 		Options: o, schedule: newSchedule(o.Retry),
-		active: map[mail.ID]*entry{}, scanned: map[mail.ID]time.Time{},
+		active: map[mail.ID]*entry{}, scanned: map[mail.ID]time.Time{}, left: map[mail.ID]struct{}{},
 		kick: make(chan struct{}, 1), closing: make(chan struct{}), stop: func() {},
 	}
 	q.local = newLane(&q.mu, o.LocalWorkers, o.LocalWorkers, o.LocalGroup)
@@ -158,7 +167,7 @@ func (q *Queue) close() {
 }
 
 // Enqueue takes a message over right after the commit that took custody of it. The item belongs to the queue from
-// then on. Enqueue never blocks on work: when memory is full the message waits on disk.
+// then on. Enqueue never blocks on work: when memory has no room for the message it waits on disk.
 func (q *Queue) Enqueue(item *spool.Item) {
 	e, tasks := q.plan(item)
 	q.mu.Lock()
@@ -170,11 +179,7 @@ func (q *Queue) Enqueue(item *spool.Item) {
 		delete(q.scanned, item.ID) // a scan was faster
 		return
 	}
-	if len(q.active) >= q.MaxActive {
-		q.full = true
-		return
-	}
-	q.start(e, tasks)
+	q.admit(e, tasks, nil)
 }
 
 // watchStore hears of reopenings of the store: nobody writes a key with this prefix, and then everybody is told.
@@ -197,14 +202,16 @@ func (q *Queue) watchStore(ctx context.Context) {
 // what memory holds may be wrong. Attempts under way end first; their outcomes are recorded on what the spool
 // then says.
 func (q *Queue) Recover() {
+	q.Spool.Forget()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	busy := func(t *task) bool { return t.entry.running > 0 }
+	q.forgetLines()
 	q.local.clear(busy)
 	q.remote.clear(busy)
-	for id, e := range q.active {
+	for _, e := range q.active {
 		if e.running == 0 && !e.reserved {
-			delete(q.active, id)
+			q.remove(e)
 		}
 	}
 	q.wantScanLocked(time.Now())

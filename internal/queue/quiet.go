@@ -39,12 +39,13 @@ func (q *Queue) listen(h *hop, outcomes []spool.Outcome) {
 	}
 }
 
-// silence says whether every outcome is "no answer from host" (RFC 3463 §3.5: X.4.1) or "no name server
-// answered" (X.4.3).
+// silence says whether every outcome is "no answer from host" (RFC 3463 §3.5: X.4.1), "no name server answered"
+// (X.4.3), or a connection that came about and then failed (X.4.2), as with a host that never greets. A host's own
+// words are an answer, whatever they say.
 func silence(outcomes []spool.Outcome) (words string, yes bool) {
 	for _, o := range outcomes {
 		e := o.Status.Enhanced
-		if !o.Status.Temporary() || e[1] != 4 || e[2] != 1 && e[2] != 3 {
+		if !o.Status.Temporary() || o.RemoteMTA != "" || e[1] != 4 || e[2] < 1 || e[2] > 3 {
 			return "", false
 		}
 		words = o.Status.Text

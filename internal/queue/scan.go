@@ -51,6 +51,7 @@ func (q *Queue) scanLoop(ctx context.Context) {
 		case <-q.kick:
 		case <-timer.C:
 		}
+		q.refill(ctx)
 		q.mu.Lock()
 		wait := time.Until(q.wanted)
 		if wait <= 0 {
@@ -75,7 +76,7 @@ func (q *Queue) scan(ctx context.Context) (next time.Time) {
 	for {
 		entries, err := q.Spool.Due(ctx, now, after, scanLimit)
 		if err == nil {
-			err = q.load(ctx, q.reserve(entries), now)
+			err = q.load(ctx, q.reserve(entries), now, nil)
 		}
 		if err != nil {
 			return q.scanFailed(ctx, now, err)
@@ -113,10 +114,10 @@ func (q *Queue) reserve(entries []spool.DueEntry) []mail.ID {
 	defer q.mu.Unlock()
 	var ids []mail.ID
 	for _, due := range entries {
-		if q.closed || q.active[due.ID] != nil {
+		if _, inLine := q.left[due.ID]; inLine || q.closed || q.active[due.ID] != nil {
 			continue
 		}
-		if len(q.active) >= q.MaxActive {
+		if !q.hasRoom() {
 			q.full = true
 			break
 		}
@@ -133,8 +134,9 @@ func (q *Queue) isFull() bool {
 }
 
 // load reads the messages that have a place in memory and puts the tasks of those that are still due before the
-// workers: a message may have been attempted and recorded since the scan saw its entry.
-func (q *Queue) load(ctx context.Context, ids []mail.ID, now time.Time) error {
+// workers: a message may have been attempted and recorded since the scan saw its entry. They come from the line of
+// called, if that is not nil.
+func (q *Queue) load(ctx context.Context, ids []mail.ID, now time.Time, called *hop) error {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -154,7 +156,7 @@ func (q *Queue) load(ctx context.Context, ids []mail.ID, now time.Time) error {
 	for _, item := range items {
 		if e, tasks := q.plan(item); len(tasks) > 0 {
 			e.scanned = true
-			q.start(e, tasks)
+			q.admit(e, tasks, called)
 		}
 	}
 	return nil

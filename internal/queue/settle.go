@@ -38,20 +38,38 @@ type failure struct {
 	recipient int
 	host      string      // that gave the last status; "" if none did
 	last      mail.Status // the outcome of the last attempt: the reason, unless the message's time is over
+	untold    string      // why the sender gets no DSN about it; "": it does
 }
 
 // settle adds a task's outcomes to b: the recipients' new states with the time of the next attempt or the end of
 // custody, the DSN for those given up, and all events. The entry's lock is held; the entry is not changed yet.
-func (q *Queue) settle(ctx context.Context, b *store.Batch, t *task, r report) (*settlement, error) {
-	e, now := t.entry, time.Now()
-	item := cloneItem(e.item)
-	item.Attempts = e.attempt
-	v := judge(item, t.recipients, r, now)
-	s := &settlement{task: t, item: item, events: append(q.routed(t), r.events...)}
+// A panic, on some strange message, is errPanicked.
+func (q *Queue) settle(ctx context.Context, b *store.Batch, t *task, r report) (s *settlement, err error) {
+	item := cloneItem(t.entry.item)
+	item.Attempts = t.entry.attempt
+	s = &settlement{task: t, item: item}
+	defer func() {
+		if p := recover(); p != nil {
+			q.logPanic(item.ID, p)
+			err = errPanicked
+		}
+		if err != nil {
+			discard([]*settlement{s})
+		}
+	}()
+	return s, q.fill(ctx, b, s, r)
+}
 
-	due, last := item.Due, e.open == 1
-	if last && !e.lost && !r.brokenOff {
-		due = q.schedule.next(now, e.attempt, item.Expires)
+// fill does the work of settle.
+func (q *Queue) fill(ctx context.Context, b *store.Batch, s *settlement, r report) error {
+	t, e, item, now := s.task, s.task.entry, s.item, time.Now()
+	v := judge(item, t.recipients, r, now)
+	s.events = append(q.routed(t), r.events...)
+
+	last := e.open == 1
+	due := item.Due
+	if last && !r.brokenOff {
+		due = q.nextAttempt(e, v, now)
 	}
 	q.Spool.Settle(b, item, v.outcomes, due)
 
@@ -65,14 +83,27 @@ func (q *Queue) settle(ctx context.Context, b *store.Batch, t *task, r report) (
 	s.events = append(s.events, q.failed(item, v, now)...)
 	if len(v.failed) > 0 {
 		if err := q.bounce(ctx, b, s, v.failed, now); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if !slices.ContainsFunc(item.Recipients, isPending) {
 		s.events = append(s.events, q.event(item, trail.Done, now))
 	}
 	q.Trail.Append(b, item.ID, s.events)
-	return s, nil
+	return nil
+}
+
+// nextAttempt is when a message is due after the last task of a round. Recipients that had no turn in it, for want of
+// room in memory, are due as before, unless others have to wait.
+func (q *Queue) nextAttempt(e *entry, v verdicts, now time.Time) time.Time {
+	if e.lost || e.left != "" && len(e.held)+len(v.deferred) == 0 {
+		return e.item.Due
+	}
+	expires := e.item.Expires
+	if e.delayed {
+		expires = now.Add(q.Expire)
+	}
+	return q.schedule.next(now, e.attempt, expires)
 }
 
 func isPending(r spool.Recipient) bool { return r.State == spool.Pending }
@@ -96,8 +127,8 @@ func judge(item *spool.Item, recipients []int, r report, now time.Time) (v verdi
 			o.Status = mail.StatusOf(errNoOutcome)
 		}
 		o.Recipient = i
-		f := failure{recipient: i, host: o.RemoteMTA, last: o.Status}
-		if o.Status.Temporary() && !now.Before(item.Expires) {
+		f := failure{recipient: i, host: o.RemoteMTA, last: o.Status, untold: o.Untold}
+		if o.Status.Temporary() && !now.Before(item.Expires) && !r.delayed {
 			o.Status = expired(item, o.Status, now)
 		}
 		v.outcomes = append(v.outcomes, o)
@@ -128,7 +159,10 @@ func (q *Queue) commit(ctx context.Context, b *store.Batch, settlements []*settl
 			b.Lazy = false
 		}
 	}
-	result, err := q.Store.Commit(context.WithoutCancel(ctx), b)
+	if !b.Lazy {
+		b.ID = store.NewBatchID(time.Now())
+	}
+	result, err := q.apply(ctx, b)
 	if err != nil {
 		discard(settlements)
 		return fmt.Errorf("commit: %w", err)
@@ -146,6 +180,21 @@ func (q *Queue) commit(ctx context.Context, b *store.Batch, settlements []*settl
 		}
 	}
 	return nil
+}
+
+// apply commits a batch. Where the outcome stays unknown it commits the batch again once the store is well, which tells
+// if the batch has an ID; so what an attempt came to is not recorded twice.
+func (q *Queue) apply(ctx context.Context, b *store.Batch) (result store.Result, err error) {
+	unknown := false
+	for range recordTries {
+		result, err = q.Store.Commit(context.WithoutCancel(ctx), b)
+		unknown = unknown || errors.Is(err, store.ErrUnknown)
+		again := errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrUnavailable)
+		if !unknown || !again || b.ID == (store.BatchID{}) || q.await(ctx) != nil {
+			break
+		}
+	}
+	return result, err
 }
 
 // discard frees what settlements hold that did not become true.

@@ -9,7 +9,6 @@ import (
 	"waybill/internal/mail"
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
-	"waybill/internal/store/record"
 )
 
 // DueEntry is a place in the due index: when an item is to be attempted.
@@ -48,7 +47,7 @@ func (s *Spool) NextDue(ctx context.Context) (due time.Time, ok bool, err error)
 
 // scanDue returns the entries before end, from the low-water mark or from behind after.
 func (s *Spool) scanDue(end []byte, after DueEntry, limit int) ([]DueEntry, error) {
-	r := store.Range{End: end, Limit: limit}
+	r := store.Range{End: end}
 	fromStart := after == DueEntry{}
 	var epoch int
 	if fromStart {
@@ -67,10 +66,12 @@ func (s *Spool) scanDue(end []byte, after DueEntry, limit int) ([]DueEntry, erro
 			return nil, err
 		}
 		due, id, ok := keys.ParseDue(e.Key)
-		if !ok {
-			return nil, fmt.Errorf("key %q: %w", e.Key, record.ErrCorrupt)
+		if !ok { // it names no message, and must not hold up what stands behind it
+			continue
 		}
-		entries = append(entries, DueEntry{ID: id, Due: due})
+		if entries = append(entries, DueEntry{ID: id, Due: due}); len(entries) == limit {
+			break
+		}
 	}
 	if fromStart && len(entries) > 0 {
 		s.index.raise(entries[0].Due, epoch)
@@ -78,16 +79,18 @@ func (s *Spool) scanDue(end []byte, after DueEntry, limit int) ([]DueEntry, erro
 	return entries, nil
 }
 
+// Forget makes the next look at the due index begin at its first entry. To be called when the store was reopened,
+// before the index is read: it may have entries again that had been deleted.
+func (s *Spool) Forget() { s.index.forget() }
+
 // index keeps the low-water mark of the due index: a time before which no entry is. Entries come and go at the low
 // end all the time, and each that went leaves a tombstone that a scan from the prefix would have to pass.
 //
 // What keeps the mark from passing an entry that is about to be committed: every time that goes into a batch is
 // announced first, and the mark stays below all that were announced in the last two spans. Should a commit take
-// longer than that, or the store lose deletions in a failure, the mark is forgotten: at every reopening of the
-// store, and now and then in any case.
+// longer than that, or the store lose deletions in a failure, the mark is forgotten: by Forget, and now and then in
+// any case.
 type index struct {
-	reopened <-chan struct{}
-
 	mu        sync.Mutex
 	low       time.Time    // zero: not known
 	announced [2]time.Time // the earliest time announced in the present span and in the one before; zero: none
@@ -101,8 +104,12 @@ const (
 	forgetAfter  = 10 * time.Minute
 )
 
-// watch hears of reopenings: nobody writes a key with this prefix, and then everybody is told.
-func (x *index) watch(st store.Store) { x.reopened, _ = st.Watch(keys.Nobody()) }
+func (x *index) forget() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.low, x.forgot = time.Time{}, time.Now()
+	x.epoch++ // a scan that runs now may have seen what is lost
+}
 
 // announce is called before an entry is put into a batch.
 func (x *index) announce(due time.Time) {
@@ -118,11 +125,6 @@ func (x *index) announce(due time.Time) {
 func (x *index) start(now time.Time) (key []byte, epoch int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	select {
-	case <-x.reopened:
-		x.forgot = time.Time{}
-	default:
-	}
 	if since := now.Sub(x.forgot); since < 0 || since > forgetAfter {
 		x.low, x.forgot = time.Time{}, now
 		x.epoch++

@@ -187,9 +187,39 @@ func TestMarkIsForgottenAfterFailure(t *testing.T) {
 	}
 	disk.Before(nil)
 	<-back
+	s.Forget()
 	entries, err := s.Due(t.Context(), began.Add(2*time.Hour), DueEntry{}, 0)
 	if err != nil || len(entries) != 2 {
 		t.Errorf("after the failure: %v, %v; want both items", entries, err)
+	}
+}
+
+// TestForgetDuringAScan: a scan that began before the store was reopened does not raise the mark over what came back.
+func TestForgetDuringAScan(t *testing.T) {
+	t.Parallel()
+	var x index
+	_, epoch := x.start(time.Now())
+	x.forget()
+	x.raise(began.Add(time.Hour), epoch)
+	if key, _ := x.start(time.Now()); !bytes.Equal(key, keys.DueAll()) {
+		t.Errorf("the next scan begins at %q, not at the start", key)
+	}
+}
+
+// TestStrangeDueKey: a key that names no message does not hold up what stands behind it, and a page behind it is full.
+func TestStrangeDueKey(t *testing.T) {
+	t.Parallel()
+	st := open(t, vfs.NewMem())
+	s := New(st, bodies.New(st))
+	var b store.Batch
+	b.Put(append(keys.DueAll(), 0), nil)
+	commit(t, st, &b)
+	item := newItem(began, "a")
+	enter(t, s, item, []byte("x"))
+	for _, limit := range []int{0, 1} {
+		if entries, err := s.Due(t.Context(), began.Add(time.Hour), DueEntry{}, limit); err != nil || len(entries) != 1 || entries[0].ID != item.ID {
+			t.Errorf("limit %d: %v, %v", limit, entries, err)
+		}
 	}
 }
 

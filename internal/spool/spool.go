@@ -106,9 +106,7 @@ type Spool struct {
 
 // New returns the spool in st, whose bodies are b.
 func New(st store.Store, b *bodies.Bodies) *Spool {
-	s := &Spool{st: st, bodies: b}
-	s.index.watch(st)
-	return s
+	return &Spool{st: st, bodies: b}
 }
 
 // NewDraft returns a draft for a message that comes in.
