@@ -71,6 +71,9 @@ func (c *Conn) WideSize() int { return wideSize }
 // Narrow gives up whatever the input buffer grew to, unless more is buffered than the small one holds.
 // To be called before waiting for a peer that may take its time.
 func (c *Conn) Narrow() {
+	if len(c.out) == 0 && cap(c.out) > bufferSize {
+		c.out = nil
+	}
 	if len(c.in) == bufferSize || c.w-c.r > bufferSize {
 		return
 	}
@@ -111,6 +114,8 @@ func (c *Conn) Fill(deadline time.Time, limit int) error {
 		c.in = append(c.in, make([]byte, min(len(c.in), limit-len(c.in)))...)
 	}
 	c.Conn.SetReadDeadline(deadline) // if the connection is gone, Read says so
+	// TLS may have to write while it reads (RFC 8446 §4.6.3); the deadline of our last write may be long past.
+	c.Conn.SetWriteDeadline(deadline.Add(c.wait))
 	n, err := c.Conn.Read(c.in[c.w:])
 	c.w += n
 	if n > 0 {

@@ -28,22 +28,26 @@ type Line struct {
 const (
 	maxLines    = 200
 	maxLineText = 512
+	maxOctets   = 32 << 10
 )
 
 // Transcript collects the lines of a session, the first ones in full and the rest as a count.
 // The zero value is ready for use. It is not safe for concurrent use.
 type Transcript struct {
 	lines   []Line
+	octets  int
 	Dropped int // lines that came after the limit
 }
 
 // Add appends one line; control characters are replaced, so that it can be shown on a terminal.
 func (t *Transcript) Add(side Side, text string) {
-	if len(t.lines) >= maxLines {
+	if len(t.lines) >= maxLines || t.octets >= maxOctets {
 		t.Dropped++
 		return
 	}
-	t.lines = append(t.lines, Line{At: time.Now(), Side: side, Text: Printable(text)})
+	text = Printable(text)
+	t.octets += len(text)
+	t.lines = append(t.lines, Line{At: time.Now(), Side: side, Text: text})
 }
 
 // Len returns the number of lines kept; Lines()[n:] after it are those added since.
@@ -55,7 +59,7 @@ func (t *Transcript) Lines() []Line { return t.lines[:len(t.lines):len(t.lines)]
 // Cut returns the lines kept so far and begins anew: what was told once need not be kept in a long session.
 func (t *Transcript) Cut() []Line {
 	lines := t.lines
-	t.lines, t.Dropped = nil, 0
+	t.lines, t.octets, t.Dropped = nil, 0, 0
 	return lines
 }
 

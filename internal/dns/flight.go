@@ -2,6 +2,7 @@ package dns
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -15,6 +16,7 @@ type flights[V any] struct {
 type flight[V any] struct {
 	done    chan struct{} // closed when value is there
 	value   V
+	err     error              // work panicked: there is no value
 	waiting int                // callers; the flight is cancelled when none is left
 	cancel  context.CancelFunc // of the flight's context
 }
@@ -26,7 +28,7 @@ func (f *flights[V]) do(ctx context.Context, q question, limit time.Duration, wo
 	select {
 	case <-current.done:
 		current.cancel()
-		return current.value, nil
+		return current.value, current.err
 	case <-ctx.Done():
 		f.leave(q, current)
 		var none V
@@ -50,13 +52,21 @@ func (f *flights[V]) join(ctx context.Context, q question, limit time.Duration, 
 	f.running[q] = current
 	go func() {
 		defer cancel()
+		defer f.land(q, current)
 		current.value = work(ctx)
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.forget(q, current)
-		close(current.done)
 	}()
 	return current
+}
+
+// land ends a flight, also one in which what a stranger's server sent made the work panic: that must not end the process.
+func (f *flights[V]) land(q question, current *flight[V]) {
+	if p := recover(); p != nil {
+		current.err = fmt.Errorf("look up %v: internal error: %v", q, p)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forget(q, current)
+	close(current.done)
 }
 
 func (f *flights[V]) leave(q question, current *flight[V]) {

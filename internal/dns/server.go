@@ -122,7 +122,12 @@ func serveConn(ctx context.Context, conn net.Conn, r responder) {
 }
 
 // handle returns the answer to a packet, or nil for none.
-func handle(ctx context.Context, packet []byte, client string, r responder, udp bool) []byte {
+func handle(ctx context.Context, packet []byte, client string, r responder, udp bool) (answered []byte) {
+	defer func() { // a query that nobody has thought of must not end the process; it gets no answer
+		if recover() != nil {
+			answered = nil
+		}
+	}()
 	if len(packet) < headerOctets || packet[2]&0x80 != 0 { // never answer an answer
 		return nil
 	}

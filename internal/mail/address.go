@@ -152,6 +152,9 @@ func ParsePath(s string) (a Address, rest string, err error) {
 	}
 	if s[0] != '<' {
 		end := pathEnd(s, ' ')
+		if end+2 > MaxPath {
+			return a, s[end:], fmt.Errorf("the path is longer than %d octets", MaxPath)
+		}
 		a, err = parseMailbox(s[:end])
 		return a, s[end:], err
 	}
@@ -184,10 +187,11 @@ func parseMailbox(s string) (Address, error) {
 
 // stripSourceRoute removes "@one.example,@two.example:" (RFC 5321 §4.1.2, A-d-l).
 func stripSourceRoute(s string) (string, error) {
-	route, mailbox, ok := strings.Cut(s, ":")
-	if !ok {
+	colon := pathEnd(s, ':')
+	if colon == len(s) {
 		return "", fmt.Errorf("the source route in %q has no colon", printable(s))
 	}
+	route, mailbox := s[:colon], s[colon+1:]
 	for hop := range strings.SplitSeq(route, ",") {
 		name, ok := strings.CutPrefix(hop, "@")
 		if !ok {
@@ -200,16 +204,20 @@ func stripSourceRoute(s string) (string, error) {
 	return mailbox, nil
 }
 
-// pathEnd returns the index of the first unquoted stop in s, or len(s).
+// pathEnd returns the index of the first stop in s that is neither quoted nor in an address literal, or len(s).
 func pathEnd(s string, stop byte) int {
-	quoted := false
+	quoted, literal := false, false
 	for i := 0; i < len(s); i++ {
 		switch {
+		case !quoted && s[i] == '[':
+			literal = true
+		case !quoted && s[i] == ']':
+			literal = false
 		case quoted && s[i] == '\\':
 			i++
 		case s[i] == '"':
 			quoted = !quoted
-		case !quoted && s[i] == stop:
+		case !quoted && !literal && s[i] == stop:
 			return i
 		}
 	}

@@ -17,6 +17,7 @@ func TestParsePath(t *testing.T) {
 		"<>":                         "|",
 		"<postmaster>":               "postmaster|",
 		"<Postmaster>":               "Postmaster|",
+		"<@[IPv6:::1]:a@b.test>":     "a@b.test|",
 		"<@x.test,@y.test:a@b.test>": "a@b.test|",
 		`<"a b"@b.test>`:             `"a b"@b.test|`,
 		`<"a>b"@b.test> X`:           `"a>b"@b.test| X`,
@@ -39,7 +40,8 @@ func TestParsePath(t *testing.T) {
 		`<"a@b.test>`:                "error",
 		"":                           "error",
 		" <a@b.test>":                "error",
-		"<" + strings.Repeat("a", 65) + "@b.test>": "error",
+		"<" + strings.Repeat("a", 65) + "@b.test>":                         "error",
+		strings.Repeat("a", 60) + "@" + strings.Repeat("b.", 120) + "test": "error",
 	} {
 		a, rest, err := ParsePath(in)
 		got := a.String() + "|" + rest

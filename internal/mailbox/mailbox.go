@@ -213,7 +213,7 @@ func (m *Mailboxes) Expunge(b *store.Batch, account, _ string, entries []Entry) 
 		b.Delete(key)
 		gone, at := x.Gone(0, e.UID)
 		b.Puts = append(b.Puts, store.Put{Key: gone, KeySlots: []store.Slot{{Counter: change, At: at, Width: 8}}})
-		m.bodies.Release(b, e.Body, bodies.Holder(x.Holder(e.UID)))
+		m.bodies.Drop(b, e.Body, bodies.Holder(x.Holder(e.UID)))
 		octets += e.Size
 	}
 	b.Count(x.Count(), -int64(len(entries)), 0)

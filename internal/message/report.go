@@ -130,6 +130,13 @@ func (r Report) deliveryStatus() []byte {
 		f.words(value)
 		b.WriteString(f.end())
 	}
+	// An address is one word, whatever it holds: it stays as it was (RFC 3464 §2.3.2).
+	address := func(name string, a mail.Address) {
+		f := newFolder(name, " ")
+		f.words("rfc822;")
+		f.word(a.String())
+		b.WriteString(f.end())
+	}
 	field("Reporting-MTA", "dns; "+helloWord(r.ReportingMTA))
 	if r.Original != "" {
 		field("X-Waybill-ID", string(r.Original))
@@ -140,9 +147,9 @@ func (r Report) deliveryStatus() []byte {
 	for _, p := range r.Recipients {
 		b.WriteString("\r\n")
 		if !p.Original.IsNull() && p.Original != p.ForwardPath {
-			field("Original-Recipient", "rfc822; "+p.Original.String())
+			address("Original-Recipient", p.Original)
 		}
-		field("Final-Recipient", "rfc822; "+p.ForwardPath.String())
+		address("Final-Recipient", p.ForwardPath)
 		field("Action", string(p.Action))
 		field("Status", statusCode(p))
 		if p.RemoteMTA != "" {

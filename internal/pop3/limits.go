@@ -8,6 +8,7 @@ type Limits struct {
 	SecretLine  int // octets of a line with a password: PASS, AUTH and what answers its challenge
 
 	Idle      time.Duration // longest wait for a command; at least ten minutes (RFC 1939 §3)
+	Login     time.Duration // longest time from the connection to a login
 	Write     time.Duration // longest wait until the client takes at most 64 KiB of output
 	Handshake time.Duration // longest TLS handshake
 
@@ -21,7 +22,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		CommandLine: 255, SecretLine: 4096,
-		Idle: 10 * time.Minute, Write: time.Minute, Handshake: 30 * time.Second,
+		Idle: 10 * time.Minute, Login: 3 * time.Minute, Write: time.Minute, Handshake: 30 * time.Second,
 		Errors: 20, LoginFailures: 3, Sessions: 10_000, SessionsPerAddress: 200,
 	}
 }

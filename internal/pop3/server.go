@@ -163,7 +163,7 @@ func (s *Server) serve(ctx context.Context, c *Conn) {
 			return
 		}
 	}
-	session := &session{server: s, limits: s.limits(), conn: c, wire: c.wire, state: authorization}
+	session := &session{server: s, began: time.Now(), limits: s.limits(), conn: c, wire: c.wire, state: authorization}
 	if err := session.run(ctx); err != nil {
 		log.Debug("POP3 session ended", "error", err)
 	}

@@ -13,6 +13,7 @@ import (
 // session is one connection's way through the states.
 type session struct {
 	server *Server
+	began  time.Time
 	limits Limits
 	conn   *Conn
 	wire   *dialogue.Conn
@@ -76,7 +77,11 @@ func (s *session) readLine(limit int) (string, error) {
 		}
 		s.wire.Narrow() // the client may take its time
 	}
-	line, err := s.wire.ReadLine(limit, time.Now().Add(s.limits.Idle))
+	deadline := time.Now().Add(s.limits.Idle)
+	if login := s.began.Add(s.limits.Login); s.drop == nil && login.Before(deadline) {
+		deadline = login // without one a session could hold its place for ever, a command now and then
+	}
+	line, err := s.wire.ReadLine(limit, deadline)
 	return string(line), err
 }
 

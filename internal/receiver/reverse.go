@@ -2,7 +2,6 @@ package receiver
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -26,11 +25,6 @@ func (r *Receiver) beginReverse(ctx context.Context, addr netip.Addr) *reverseLo
 	l := &reverseLookup{done: make(chan struct{}), began: time.Now()}
 	go func() {
 		defer close(l.done)
-		defer func() { // what DNS servers of strangers send must not end the process
-			if p := recover(); p != nil {
-				l.err = fmt.Errorf("panic: %v", p)
-			}
-		}()
 		ctx, cancel := context.WithTimeout(ctx, reverseTimeout)
 		defer cancel()
 		l.name, l.answer, l.err = r.Names.Confirm(ctx, addr)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"waybill/internal/dialogue"
@@ -157,7 +158,7 @@ func (s *session) reverseEvent() trail.Event {
 		Peer: s.trailPeer(s.reverse.name), DNS: trail.Evidence(s.reverse.answer),
 	}
 	if s.reverse.err != nil {
-		e.Text = "the reverse lookup failed: " + dialogue.Printable(s.reverse.err.Error())
+		e.Text = "the reverse lookup failed: " + dialogue.Printable(strings.ReplaceAll(s.reverse.err.Error(), "\n", "; "))
 	}
 	return e
 }

@@ -73,7 +73,7 @@ func (s *session) connect(ctx context.Context, useTLS bool) (v verdict, handshak
 	defer cancel()
 	nc, err := s.relay.Dial(dialCtx, "tcp", s.address())
 	if err != nil {
-		return ours(noAnswer.WithText("%s did not answer: %s", s.target, connectError(err, dialCtx))), false
+		return ours(noAnswer.WithText("no connection to %s: %s", s.target, connectError(err, dialCtx))), false
 	}
 	s.client = smtp.NewClient(nc, smtp.ClientOptions{
 		Hello: s.relay.Hostname, ServerName: s.target.host, Timeouts: smtp.Timeouts{Quit: quitWait},

@@ -56,7 +56,7 @@ func (s *Server) admit(w *wire, l Limits) mail.Status {
 
 // release closes the connection of a session that has ended, and forgets it.
 func (s *Server) release(w *wire) {
-	w.Close()
+	w.Close() // of a session with TLS, its end was said before
 	s.mu.Lock()
 	network := s.sessions[w]
 	delete(s.sessions, w)

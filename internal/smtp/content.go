@@ -86,6 +86,10 @@ func (c *content) next() error {
 
 // step takes the next span out of the buffer, or waits for more octets.
 func (c *content) step() {
+	if c.fault == ErrBareLineEnd {
+		c.skip()
+		return
+	}
 	span, used, found := c.scan.next(c.line.Buffered())
 	c.line.Advance(used)
 	c.received += int64(used)
@@ -108,6 +112,21 @@ func (c *content) step() {
 	}
 	if c.fault == nil {
 		c.span = span
+	}
+}
+
+// skip looks for nothing but the end of content that is refused for its line ends: taking it apart would cost the more
+// the worse it is.
+func (c *content) skip() {
+	used, end := c.scan.skip(c.line.Buffered())
+	c.line.Advance(used)
+	c.received += int64(used)
+	switch {
+	case end:
+		c.ended = true
+		c.line.Transcript.Add(dialogue.Note, fmt.Sprintf("(message: refused after %d octets)", c.received))
+	case used == 0:
+		c.fill()
 	}
 }
 
@@ -180,6 +199,26 @@ func (d *dotScanner) next(b []byte) (span []byte, used int, what found) {
 		d.lineStart = true
 	}
 	return b, len(b), foundNothing
+}
+
+// endOfData is what ends the content (RFC 5321 §4.1.1.4); its first CR LF is that of the last line.
+var endOfData = []byte("\r\n.\r\n")
+
+// skip returns how many octets of b are done with when only the end of the content is looked for, and whether it came.
+func (d *dotScanner) skip(b []byte) (used int, end bool) {
+	if d.lineStart {
+		switch dot := endOfData[2:]; {
+		case bytes.HasPrefix(b, dot):
+			return len(dot), true
+		case bytes.HasPrefix(dot, b):
+			return 0, false // more of it may come
+		}
+		d.lineStart = false
+	}
+	if i := bytes.Index(b, endOfData); i >= 0 {
+		return i + len(endOfData), true
+	}
+	return max(0, len(b)-len(endOfData)+1), false
 }
 
 // dot decides about the dot at b[i] that begins a line (RFC 5321 §4.5.2).

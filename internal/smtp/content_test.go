@@ -45,6 +45,8 @@ type chunked struct {
 	size func() int
 }
 
+func (c *chunked) SetWriteDeadline(time.Time) error { return nil }
+
 func (c *chunked) Read(p []byte) (int, error) {
 	if len(c.in) == 0 {
 		return 0, io.EOF
@@ -141,6 +143,47 @@ func TestPolicyMayStopReading(t *testing.T) {
 		}
 		if c.drain() || !c.ended || c.size != 120000 {
 			t.Errorf("after %d octets: ended %t, size %d", size, c.ended, c.size)
+		}
+	}
+}
+
+// TestBareCRsCostNoMore: content that is nothing but CRs is passed over as quickly as any other; how often the buffer is
+// searched must not depend on what a stranger sends. The bound is on steps, not on time.
+func TestBareCRsCostNoMore(t *testing.T) {
+	d := dotScanner{lineStart: true}
+	b := bytes.Repeat([]byte{'\r'}, 32<<10)
+	if _, _, found := d.next(b); found != foundBare {
+		t.Fatal("a bare CR is not found")
+	}
+	if used, end := d.skip(b); used < len(b)-len(endOfData) || end {
+		t.Errorf("one step takes %d of %d octets, end %v", used, len(b), end)
+	}
+}
+
+// TestSkipFindsTheEnd wherever the buffer is cut, and nothing that only looks like it.
+func TestSkipFindsTheEnd(t *testing.T) {
+	for content, want := range map[string]bool{
+		"x\r\n.\r\n": true, ".\r\n": true, "\r\n.\r\n": true, "\r\r\n.\r\n": true, ".\r.\r\n\r\n.\r\n": true,
+		"x\n.\r\n": false, "x\r\n.\n": false, "x\r.\r\n": false, "x\r\n.\r": false, ".x\r\n": false, "": false,
+	} {
+		for size := 1; size <= len(content)+1; size++ {
+			d := dotScanner{lineStart: true}
+			var buffer []byte
+			found := false
+			for rest := content; !found; {
+				used, end := d.skip(buffer)
+				buffer, found = buffer[used:], end
+				if used == 0 && !end {
+					if rest == "" {
+						break
+					}
+					n := min(size, len(rest))
+					buffer, rest = append(buffer, rest[:n]...), rest[n:]
+				}
+			}
+			if found != want {
+				t.Errorf("%q in pieces of %d: end %v, want %v", content, size, found, want)
+			}
 		}
 	}
 }

@@ -17,6 +17,7 @@ func (s *session) data(ctx context.Context, _ string) mail.Status {
 	c := newContent(s.line, s.limits)
 	status := s.policy.Data(ctx, c)
 	endless := c.drain()
+	s.dotSeen = c.ended
 	s.reset()
 	if status.Success() {
 		s.junk = 0

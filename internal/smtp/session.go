@@ -28,6 +28,8 @@ type session struct {
 	tx            transaction
 
 	errors, refusals, junk int
+	dotSeen                bool  // the reply on its way is that to the dot
+	deferrals              int   // commands answered with 4xx: a peer may offer more recipients than one message takes, not without end
 	lineLimit              int   // longest line that is read as one
 	hangUp                 bool  // the connection ends after the next reply
 	upgrade                bool  // TLS begins after the next reply
@@ -99,7 +101,12 @@ func (s *session) run(ctx context.Context) error {
 		var row command
 		if err == nil {
 			status, row = s.dispatch(ctx, line)
-			status = s.count(status)
+			counted := s.count(status)
+			if s.dotSeen && counted.Code != status.Code {
+				s.reply(status) // a message's own fate must be told: 421 would have it sent again
+			}
+			s.dotSeen = false
+			status = counted
 		} else if status = s.lineStatus(err); status.Code == 0 {
 			return peerError(err)
 		}
@@ -185,6 +192,10 @@ func (s *session) count(status mail.Status) mail.Status {
 		}
 	case code >= 500:
 		if s.refusals++; s.refusals >= s.limits.Refusals {
+			return tooManyRefusals
+		}
+	case code >= 400:
+		if s.deferrals++; s.deferrals >= s.limits.Recipients+s.limits.Refusals {
 			return tooManyRefusals
 		}
 	}

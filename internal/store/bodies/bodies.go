@@ -192,6 +192,17 @@ func (s *Bodies) Release(b *store.Batch, body Body, h Holder) {
 			return
 		}
 	}
+	s.mark(b, body, h)
+}
+
+// Drop is Release for a batch that makes no reference to the body: it need not look for one, so a batch may drop many.
+func (s *Bodies) Drop(b *store.Batch, body Body, h Holder) {
+	b.Delete(keys.Ref(body.ID, string(h)))
+	s.mark(b, body, h)
+}
+
+// mark tells the sweeper to look whether anybody still refers to the body.
+func (s *Bodies) mark(b *store.Batch, body Body, h Holder) {
 	b.Put(keys.Sweep(body.ID, string(h)), binary.AppendUvarint(nil, uint64(body.chunks())))
 }
 

@@ -187,6 +187,7 @@ func (g *generation) complete(b *store.Batch, w *write, r store.Result) error {
 // wait waits until the applied batch is durable, unless it is lazy.
 func (g *generation) wait(b *store.Batch, w *write, v store.Version) (err error) {
 	defer g.rescue(&err)
+	empty := w.batch.Empty() // checks alone: nothing of it went into the log, so no sync is waited for
 	if !b.Lazy {
 		err = w.batch.SyncWait()
 	}
@@ -198,7 +199,11 @@ func (g *generation) wait(b *store.Batch, w *write, v store.Version) (err error)
 	if g.failed() {
 		return g.failure()
 	}
-	if !b.Lazy {
+	switch {
+	case b.Lazy:
+	case empty: // durable implies that all before it is, all the same
+		return g.barrier()
+	default:
 		g.durable(uint64(v))
 	}
 	return nil

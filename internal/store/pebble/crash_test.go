@@ -169,3 +169,35 @@ func TestSyncLeftOutIsNoticed(t *testing.T) {
 		t.Errorf("audit of a disk that did not sync: %v, want a loss", err)
 	}
 }
+
+// TestChecksAloneAreNoExcuse: a durable batch that writes nothing implies, like any other, that what was applied before it
+// is durable; so does a Barrier after it.
+func TestChecksAloneAreNoExcuse(t *testing.T) {
+	t.Parallel()
+	disk := faultfs.NewDisk()
+	s, err := Open(Options{Dir: "store", FS: disk, MemTableSize: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	key := []byte("lazy")
+	if _, err := s.Commit(t.Context(), &store.Batch{Lazy: true, Puts: []store.Put{{Key: key}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit(t.Context(), &store.Batch{Checks: []store.Check{{Key: []byte("nothing")}}}); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(Options{Dir: "store", FS: disk.Crash(0, 1), MemTableSize: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	snap, err := again.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snap.Close()
+	if _, _, err := snap.Get(key); err != nil {
+		t.Errorf("what a durable batch came after is lost: %v", err)
+	}
+}

@@ -82,6 +82,9 @@ func (n *snapshot) Close() error {
 	return nil
 }
 
+// errShortValue: what is stored cannot have been written by this engine.
+var errShortValue = errors.New("stored value is too short for its version")
+
 // Get implements store.Snapshot.
 func (n *snapshot) Get(key []byte) (value []byte, version store.Version, err error) {
 	if err := n.begin(); err != nil {
@@ -98,6 +101,9 @@ func (n *snapshot) Get(key []byte) (value []byte, version store.Version, err err
 		return nil, 0, n.broken(err)
 	}
 	defer closer.Close()
+	if len(v) < versionSize {
+		return nil, store.Absent, fmt.Errorf("key %q: %w", key, errShortValue)
+	}
 	version = store.Version(binary.BigEndian.Uint64(v))
 	value = append(make([]byte, 0, len(v)-versionSize), v[versionSize:]...)
 	return value, version, nil
@@ -178,6 +184,9 @@ func (c *cursor) next() (e store.Entry, ok bool, err error) {
 	v, err := c.it.ValueAndErr()
 	if err != nil {
 		return e, false, c.n.broken(err)
+	}
+	if len(v) < versionSize {
+		return e, false, fmt.Errorf("key %q: %w", c.it.Key()[1:], errShortValue)
 	}
 	return store.Entry{
 		Key: c.it.Key()[1:], Value: v[versionSize:], Version: store.Version(binary.BigEndian.Uint64(v)),

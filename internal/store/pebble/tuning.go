@@ -36,11 +36,13 @@ func (s *Store) tuned(g *generation) *pebble.Options {
 		MemTableSize:                s.o.MemTableSize,
 		MemTableStopWritesThreshold: 3,
 		L0CompactionThreshold:       8,
-		L0StopWritesThreshold:       24,
-		LBaseMaxBytes:               64 << 20,
-		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
-		BytesPerSync:                1 << 20,
-		MaxOpenFiles:                500,
+		// As good as never: a writer that is stopped waits for a compaction, and if the disk fails meanwhile no compaction
+		// ends any more; it would wait for ever. What comes in is bounded by the log's syncs.
+		L0StopWritesThreshold:      1000,
+		LBaseMaxBytes:              64 << 20,
+		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
+		BytesPerSync:               1 << 20,
+		MaxOpenFiles:               500,
 		// Space that a deleted range held comes back without waiting for the table in memory to fill.
 		FlushDelayDeleteRange: 10 * time.Second,
 	}
