@@ -175,7 +175,7 @@ func TestSyncLeftOutIsNoticed(t *testing.T) {
 func TestChecksAloneAreNoExcuse(t *testing.T) {
 	t.Parallel()
 	disk := faultfs.NewDisk()
-	s, err := Open(Options{Dir: "store", FS: disk, MemTableSize: 64 << 10})
+	s, err := pebble.Open(pebble.Options{Dir: "store", FS: disk, MemTableSize: 64 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestChecksAloneAreNoExcuse(t *testing.T) {
 	if _, err := s.Commit(t.Context(), &store.Batch{Checks: []store.Check{{Key: []byte("nothing")}}}); err != nil {
 		t.Fatal(err)
 	}
-	again, err := Open(Options{Dir: "store", FS: disk.Crash(0, 1), MemTableSize: 64 << 10})
+	again, err := pebble.Open(pebble.Options{Dir: "store", FS: disk.Crash(0, 1), MemTableSize: 64 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
