@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"waybill/internal/store"
 	"waybill/internal/store/faultfs"
 )
 
@@ -175,10 +176,7 @@ func TestSyncLeftOutIsNoticed(t *testing.T) {
 func TestChecksAloneAreNoExcuse(t *testing.T) {
 	t.Parallel()
 	disk := faultfs.NewDisk()
-	s, err := pebble.Open(pebble.Options{Dir: "store", FS: disk, MemTableSize: 64 << 10})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := open(t, disk)
 	defer s.Close()
 	key := []byte("lazy")
 	if _, err := s.Commit(t.Context(), &store.Batch{Lazy: true, Puts: []store.Put{{Key: key}}}); err != nil {
@@ -187,10 +185,7 @@ func TestChecksAloneAreNoExcuse(t *testing.T) {
 	if _, err := s.Commit(t.Context(), &store.Batch{Checks: []store.Check{{Key: []byte("nothing")}}}); err != nil {
 		t.Fatal(err)
 	}
-	again, err := pebble.Open(pebble.Options{Dir: "store", FS: disk.Crash(0, 1), MemTableSize: 64 << 10})
-	if err != nil {
-		t.Fatal(err)
-	}
+	again := open(t, disk.Crash(0, 1))
 	defer again.Close()
 	snap, err := again.Snapshot()
 	if err != nil {
