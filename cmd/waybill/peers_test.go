@@ -1,11 +1,14 @@
 package main
 
 import (
+	"crypto/tls"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 // peer runs an independent program against the server and returns what it printed; it must succeed.
@@ -141,5 +144,24 @@ func TestTelnet(t *testing.T) {
 	cmd.Wait() // its exit status tells of the closed connection only
 	if n := len(fetch(t, s, 1)); n != 1 {
 		t.Errorf("%d messages, want 1", n)
+	}
+}
+
+// TestTLSEndsInOrder: the servers say that nothing more comes before they close (RFC 8446 §6.1); else a peer cannot tell the
+// end from a cut.
+func TestTLSEndsInOrder(t *testing.T) {
+	s := newServer(t, "")
+	s.start()
+	for _, address := range []string{s.submissions, s.pop3s} {
+		conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		conn.Write([]byte("QUIT\r\n"))
+		if said, err := io.ReadAll(conn); err != nil {
+			t.Errorf("%s ends with %v after %q", address, err, said)
+		}
+		conn.Close()
 	}
 }

@@ -8,7 +8,7 @@ var (
 	resetOK           = mail.NewStatus(250, "2.0.0", "Reset state")
 	noop              = mail.NewStatus(250, "2.0.0", "OK")
 	closing           = mail.NewStatus(221, "2.0.0", "")
-	help              = mail.NewStatus(214, "2.0.0", "Commands: HELO EHLO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP STARTTLS AUTH")
+	help              = mail.NewStatus(214, "2.0.0", "Commands: HELO EHLO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP")
 	cannotVerify      = mail.NewStatus(252, "2.5.0", "Cannot verify the user, but will take mail for it and try to deliver")
 	readyForTLS       = mail.NewStatus(220, "2.0.0", "Ready to start TLS")
 	challengeUsername = mail.Status{Code: 334, Text: "VXNlcm5hbWU6"} // "Username:"

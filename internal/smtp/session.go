@@ -78,6 +78,9 @@ func (s *Server) serveConn(ctx context.Context, w *wire, limits Limits) {
 	defer func() { policy.Close(ended) }()
 	ses.reply(mail.Status{Code: 220, Text: s.Hostname + " ESMTP"})
 	ended = ses.run(ctx)
+	if conn.tls != nil {
+		conn.line.Conn.Close() // says so to the peer first (RFC 8446 §6.1)
+	}
 }
 
 // refuseConnection answers a connection that gets no session (RFC 5321 §3.1).

@@ -52,7 +52,17 @@ func (s *session) rset(context.Context, string) mail.Status {
 
 func (s *session) noop(context.Context, string) mail.Status { return noop }
 
-func (s *session) help(context.Context, string) mail.Status { return help }
+// help lists the commands that this connection can use now.
+func (s *session) help(context.Context, string) mail.Status {
+	text := help.Text
+	if s.server.TLS != nil && s.conn.tls == nil {
+		text += " STARTTLS"
+	}
+	if len(s.policy.AuthMechanisms()) > 0 {
+		text += " AUTH"
+	}
+	return help.WithText("%s", text)
+}
 
 func (s *session) quit(context.Context, string) mail.Status {
 	return closing.WithText("%s closing connection", s.server.Hostname)

@@ -23,7 +23,7 @@ func (s *Spool) Due(ctx context.Context, until time.Time, after DueEntry, limit 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	entries, err := s.scanDue(keys.DueFrom(until.Add(time.Microsecond)), after, limit)
+	entries, err := s.scanDue(keys.DueFrom(until.Add(time.Microsecond)), until, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the due index: %w", err)
 	}
@@ -35,7 +35,7 @@ func (s *Spool) NextDue(ctx context.Context) (due time.Time, ok bool, err error)
 	if err := ctx.Err(); err != nil {
 		return time.Time{}, false, err
 	}
-	entries, err := s.scanDue(store.After(keys.DueAll()), DueEntry{}, 1)
+	entries, err := s.scanDue(store.After(keys.DueAll()), time.Time{}, DueEntry{}, 1)
 	if err != nil {
 		return time.Time{}, false, fmt.Errorf("read the due index: %w", err)
 	}
@@ -45,8 +45,9 @@ func (s *Spool) NextDue(ctx context.Context) (due time.Time, ok bool, err error)
 	return entries[0].Due, true, nil
 }
 
-// scanDue returns the entries before end, from the low-water mark or from behind after.
-func (s *Spool) scanDue(end []byte, after DueEntry, limit int) ([]DueEntry, error) {
+// scanDue returns the entries before end, from the low-water mark or from behind after. Where there are none, none is
+// before horizon, if that is not zero.
+func (s *Spool) scanDue(end []byte, horizon time.Time, after DueEntry, limit int) ([]DueEntry, error) {
 	r := store.Range{End: end}
 	fromStart := after == DueEntry{}
 	var epoch int
@@ -73,8 +74,12 @@ func (s *Spool) scanDue(end []byte, after DueEntry, limit int) ([]DueEntry, erro
 			break
 		}
 	}
-	if fromStart && len(entries) > 0 {
+	switch {
+	case !fromStart:
+	case len(entries) > 0:
 		s.index.raise(entries[0].Due, epoch)
+	case !horizon.IsZero():
+		s.index.raise(horizon, epoch)
 	}
 	return entries, nil
 }

@@ -251,3 +251,23 @@ func TestAnnouncementsAreForgotten(t *testing.T) {
 		}
 	})
 }
+
+// TestMarkRisesWhenNothingIsDue: the tombstones of all that was delivered are passed once, not with each scan, also when
+// nothing stands behind them.
+func TestMarkRisesWhenNothingIsDue(t *testing.T) {
+	t.Parallel()
+	st := open(t, vfs.NewMem())
+	s := New(st, bodies.New(st))
+	horizon := began.Add(time.Hour)
+	if entries, err := s.Due(t.Context(), horizon, DueEntry{}, 0); err != nil || len(entries) != 0 {
+		t.Fatal(entries, err)
+	}
+	if key, _ := s.index.start(time.Now()); !bytes.Equal(key, keys.DueFrom(horizon)) {
+		t.Errorf("the next scan begins at %q", key)
+	}
+	early := newItem(began, "a") // announced below the mark, it lowers it
+	enter(t, s, early, []byte("x"))
+	if entries, err := s.Due(t.Context(), horizon, DueEntry{}, 0); err != nil || len(entries) != 1 {
+		t.Error("an entry before the mark is not found:", entries, err)
+	}
+}
