@@ -173,9 +173,10 @@ func (p *labPrinter) settings(l *lab.Lab) {
 	p.line(struct {
 		Kind    string              `json:"kind"`
 		Note    string              `json:"note,omitempty"`
-		Servers []lab.Part          `json:"servers"`
+		Servers []lab.Server        `json:"servers"`
+		Clients []lab.Client        `json:"clients"`
 		Users   []lab.EmailSettings `json:"users"`
-	}{"lab.settings", l.Note(), l.Parts(), l.Settings()})
+	}{"lab.settings", l.Note(), l.Servers(), l.Clients(), l.Settings()})
 	for _, e := range p.held {
 		p.line(e)
 	}
@@ -259,10 +260,8 @@ func (p *labPrinter) introduce(l *lab.Lab) {
 		fmt.Fprintf(p.out, "Note: %s\n", note)
 	}
 	fmt.Fprint(p.out, "\nServers (in the lab → on this machine)\n")
-	for _, part := range l.Parts() {
-		if part.Address != "" {
-			fmt.Fprintf(p.out, "  %-28s %-34s %-18s → %s\n", part.Name, part.Role, part.Logical, part.Address)
-		}
+	for _, s := range l.Servers() {
+		fmt.Fprintf(p.out, "  %-28s %-34s %-18s → %s\n", s.Name, s.Role, s.Logical, s.Address)
 	}
 	for _, s := range l.Settings() {
 		fmt.Fprintf(p.out, "\nEmail settings of %s\n", s.User)

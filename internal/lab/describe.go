@@ -4,20 +4,20 @@ import (
 	"waybill/internal/mail"
 )
 
-// Part is one server or client of the lab.
-type Part struct {
+// Server is one listener of the lab.
+type Server struct {
 	Role    string `json:"role"`
 	Name    string `json:"name"`
-	Logical string `json:"logical"`           // address:port in the lab, which the zones and the waybill name
-	Address string `json:"address,omitempty"` // address:port to connect to on this machine; clients have none
+	Logical string `json:"logical"` // address:port in the lab, which the zones and the waybill name
+	Address string `json:"address"` // address:port to connect to on this machine
 }
 
-// Parts lists every server with its sockets, and the clients.
-func (l *Lab) Parts() []Part {
-	var parts []Part
+// Servers lists every server with its socket; a mail server has one for each protocol.
+func (l *Lab) Servers() []Server {
+	var servers []Server
 	add := func(h host, role string, port uint16) {
 		addr := h.port(port)
-		parts = append(parts, Part{Role: role, Name: h.name, Logical: addr.String(), Address: l.network.socket(addr)})
+		servers = append(servers, Server{Role: role, Name: h.name, Logical: addr.String(), Address: l.network.socket(addr)})
 	}
 	for _, a := range authorities {
 		add(a.host, a.host.role, dnsPort)
@@ -30,10 +30,23 @@ func (l *Lab) Parts() []Part {
 			add(u.server, p.name, p.port)
 		}
 	}
-	for _, h := range []host{senderClient, recvClient} {
-		parts = append(parts, Part{Role: h.role, Name: h.name, Logical: h.addr})
+	return servers
+}
+
+// Client is a computer of the lab at which a person sits.
+type Client struct {
+	Role    string `json:"role"`
+	Name    string `json:"name"`
+	Address string `json:"address"`
+}
+
+// Clients lists them, your terminal included.
+func (l *Lab) Clients() []Client {
+	var clients []Client
+	for _, h := range []host{senderClient, recvClient, terminal, stranger} {
+		clients = append(clients, Client{Role: h.role, Name: h.name, Address: h.addr})
 	}
-	return parts
+	return clients
 }
 
 // EmailSettings are what a person types into a mail client to be one of the lab's users.

@@ -308,10 +308,7 @@ func TestFollow(t *testing.T) {
 
 func TestSettingsNameEverySocket(t *testing.T) {
 	l := start(t)
-	for _, p := range l.Parts() {
-		if p.Address == "" {
-			continue
-		}
+	for _, p := range l.Servers() {
 		conn, err := net.Dial("tcp", p.Address)
 		if err != nil {
 			t.Errorf("%s %s: %v", p.Role, p.Name, err)
