@@ -233,6 +233,20 @@ func testEngineFails(t *testing.T, nth int64) {
 // do: the message is in custody again, and only the store's word makes the queue look.
 func TestReopeningIsHeardOfAtRest(t *testing.T) {
 	t.Parallel()
+	const tries = 20
+	for range tries { // whether the failure takes the lazy batch with it is up to the engine: mostly it does
+		attempts := 0
+		t.Run("", func(t *testing.T) { attempts = reopenAtRest(t) })
+		if t.Failed() || attempts == 2 {
+			return
+		}
+	}
+	t.Errorf("in %d tries the delivery was never lost, so this proves nothing", tries)
+}
+
+// reopenAtRest lets the engine fail after a delivery whose batch nothing made durable, checks that the message is filed once
+// all the same when the engine is back, and returns how often that was tried.
+func reopenAtRest(t *testing.T) (attempts int) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := faultfs.NewDisk()
 		r := newRig(t, disk)
@@ -259,10 +273,9 @@ func TestReopeningIsHeardOfAtRest(t *testing.T) {
 		if filed := r.filed(id); len(filed) != 1 || r.load(id) != nil {
 			t.Errorf("filed for %q, in the spool: %+v", filed, r.load(id))
 		}
-		if n := r.local.tried("you@a.test"); n != 2 {
-			t.Errorf("%d attempts: the first one was not lost, so this proves nothing", n)
-		}
+		attempts = r.local.tried("you@a.test")
 	})
+	return attempts
 }
 
 // The same with the index's low-water mark above what comes back, because something later is under way.
