@@ -1,7 +1,10 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -194,5 +197,31 @@ func TestLabJSON(t *testing.T) {
 	}
 	if !strings.Contains(lines[len(lines)-1], `"intact":true`) {
 		t.Errorf("last line: %s", lines[len(lines)-1])
+	}
+}
+
+// TestCertificateFromFiles: the certificate that [tls] names is the one that a client sees, on every port with TLS.
+func TestCertificateFromFiles(t *testing.T) {
+	maker := newServer(t, "") // makes a certificate at its first start
+	maker.start()
+	maker.kill()
+	cert := filepath.Join(maker.dir, "data", "self-signed-cert.pem")
+	key := filepath.Join(maker.dir, "data", "self-signed-key.pem")
+	pem, err := os.ReadFile(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusted := x509.NewCertPool()
+	trusted.AppendCertsFromPEM(pem)
+
+	s := newServer(t, fmt.Sprintf("[tls]\ncert = %q\nkey = %q\n", cert, key))
+	s.start()
+	for _, address := range []string{s.submissions, s.pop3s} {
+		conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: trusted, ServerName: "mail.example.test"})
+		if err != nil {
+			t.Errorf("%s: %v", address, err)
+			continue
+		}
+		conn.Close()
 	}
 }

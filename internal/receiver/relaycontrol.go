@@ -3,7 +3,6 @@ package receiver
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"waybill/internal/dialogue"
@@ -72,5 +71,3 @@ func (s *session) relayAllowed() (rule string, allowed bool) {
 	}
 	return "closed by default", false
 }
-
-func sameLogin(a, b string) bool { return strings.EqualFold(a, b) }

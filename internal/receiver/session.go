@@ -63,7 +63,7 @@ func (s *session) Auth(ctx context.Context, mechanism string, c smtp.Credentials
 	if !s.loginAllowed() {
 		return encryptionRequired
 	}
-	if c.Identity != "" && !sameLogin(c.Identity, c.Username) {
+	if c.Identity != "" && !strings.EqualFold(c.Identity, c.Username) {
 		return authFailed // acting for another identity is not offered
 	}
 	account, err := s.r.Directory.Authenticate(ctx, c.Username, c.Password)
