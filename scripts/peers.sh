@@ -10,6 +10,8 @@ missing=""
 for peer in $peers; do
 	command -v "${peer%%:*}" >/dev/null 2>&1 || missing="$missing ${peer##*:}"
 done
+# swaks speaks TLS through a Perl module that it only recommends.
+perl -MNet::SSLeay -e 1 2>/dev/null || missing="$missing libnet-ssleay-perl"
 # gcc without the C library's headers cannot link the race detector's programs.
 if ! [ -e /usr/include/stdlib.h ]; then missing="$missing libc6-dev"; fi
 [ -n "$missing" ] || exit 0
