@@ -17,6 +17,9 @@ import (
 type Transaction struct {
 	ReversePath mail.Address
 	Recipients  []mail.Address
+	Reports     []mail.Report // one for each of Recipients, or nil; said if the server offers DSN
+	DSN         mail.DSN      // said if the server offers DSN
+	UTF8        bool          // SMTPUTF8 is needed; the caller has looked whether the server offers it
 	Body        mail.BodyType // declared if the server offers 8BITMIME; else the content is sent as it is
 	Size        int64         // octets of Content; 0: not known
 	Content     io.WriterTo   // with CR LF line ends; asked for once, and only when somebody is to get it

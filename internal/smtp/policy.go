@@ -43,7 +43,11 @@ type Credentials struct {
 type MailParams struct {
 	Size int64         // octets as declared (RFC 1870); 0: not declared
 	Body mail.BodyType // as declared (RFC 6152)
+	UTF8 bool          // SMTPUTF8: addresses and header may hold UTF-8 (RFC 6531)
+	DSN  mail.DSN      // RET and ENVID (RFC 3461)
 }
 
-// RcptParams are the parameters of RCPT. None is offered yet.
-type RcptParams struct{}
+// RcptParams are the parameters of RCPT.
+type RcptParams struct {
+	Report mail.Report // NOTIFY and ORCPT (RFC 3461)
+}

@@ -59,6 +59,7 @@ const (
 type Recipient struct {
 	ForwardPath mail.Address
 	Original    mail.Address // as given in RCPT, if an alias led to ForwardPath; else null
+	Report      mail.Report  // what the sender asked for
 	State       State
 	Status      mail.Status // of the last attempt; zero before the first
 }
@@ -69,6 +70,8 @@ type Item struct {
 	Body        bodies.Body
 	ReversePath mail.Address
 	BodyType    mail.BodyType
+	UTF8        bool // it needs SMTPUTF8 (RFC 6531)
+	DSN         mail.DSN
 	Accepted    time.Time // when custody began
 	Expires     time.Time // when it is given up
 	Due         time.Time // when it is to be attempted
