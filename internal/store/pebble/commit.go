@@ -103,21 +103,18 @@ func (s *Store) apply(ctx context.Context, g *generation, b *store.Batch, w *wri
 	if err != nil {
 		g.wrecked.Store(true)
 		g.fence.kill(err)
+		return r, false, err
 	}
-	return r, false, err
+	g.recent.learn(b, w, r)
+	return r, false, nil
 }
 
 // check evaluates the checks of b.
 func (g *generation) check(b *store.Batch) error {
 	for i := range b.Checks {
 		key := b.Checks[i].Key
-		have := store.Absent
-		v, closer, err := g.db.Get(g.internal(key))
-		switch {
-		case err == nil:
-			have = store.Version(binary.BigEndian.Uint64(v))
-			_ = closer.Close()
-		case !errors.Is(err, pebble.ErrNotFound):
+		have, err := g.version(key)
+		if err != nil {
 			return fmt.Errorf("%w: check %q: %w", store.ErrUnavailable, key, err)
 		}
 		if have != b.Checks[i].Version {
@@ -125,6 +122,24 @@ func (g *generation) check(b *store.Batch) error {
 		}
 	}
 	return nil
+}
+
+// version returns the version of a key now.
+func (g *generation) version(key []byte) (store.Version, error) {
+	if k, ok := g.recent.get(key); ok {
+		return k.version, nil
+	}
+	v, closer, err := g.db.Get(g.internal(key))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return store.Absent, nil
+	}
+	if err != nil {
+		return store.Absent, err
+	}
+	defer closer.Close()
+	version := store.Version(binary.BigEndian.Uint64(v))
+	g.recent.put(key, known{version: version})
+	return version, nil
 }
 
 // count evaluates the counters of b.
@@ -156,6 +171,9 @@ func (g *generation) counter(b *store.Batch, numbered []int64) (int64, error) {
 		if string(b.Counters[i].Key) == string(key) {
 			return numbered[i], nil
 		}
+	}
+	if k, ok := g.recent.get(key); ok && (k.counter || k.version == store.Absent) {
+		return k.number, nil
 	}
 	v, closer, err := g.db.Get(g.internal(key))
 	if errors.Is(err, pebble.ErrNotFound) {

@@ -29,6 +29,7 @@ type generation struct {
 	mu       sync.Mutex // held to evaluate and apply a batch
 	reserved uint64     // versions up to here may be used
 	ids      batchIDs
+	recent   recent
 	key      []byte        // scratch
 	applied  atomic.Uint64 // version of the newest batch applied or, under mu, being applied
 	synced   atomic.Uint64 // version up to which batches are known to be durable
