@@ -12,6 +12,16 @@ import (
 // headerStart is how many octets of a message are looked at first: most headers end there.
 const headerStart = 8 << 10
 
+// hops returns what the header of a message says of its way: the receiver has seen it, unless the item was read from the
+// spool.
+func (g *Agent) hops(ctx context.Context, item *spool.Item) (message.Hops, error) {
+	if item.Hops != nil {
+		return *item.Hops, nil
+	}
+	header, err := g.header(ctx, item)
+	return message.HopsOf(header), err
+}
+
 // header returns the header of a message as it came, without our prefix: the octets that the receiver looked at.
 func (g *Agent) header(ctx context.Context, item *spool.Item) ([]byte, error) {
 	content, err := g.Spool.Open(ctx, item)

@@ -74,11 +74,11 @@ const role = "MDA"
 func (g *Agent) Deliver(ctx context.Context, a spool.Attempt, b *store.Batch) ([]spool.Outcome, []trail.Event) {
 	d := &delivery{agent: g, attempt: a, batch: b, began: time.Now(), boxes: map[string]bool{}}
 	outcomes := make([]spool.Outcome, 0, len(a.Recipients))
-	header, err := g.header(ctx, a.Item)
+	hops, err := g.hops(ctx, a.Item)
 	for _, i := range a.Recipients {
 		o := spool.Outcome{Status: localFail}
 		if err == nil {
-			o = d.recipient(ctx, a.Item.Recipients[i].ForwardPath, header)
+			o = d.recipient(ctx, a.Item.Recipients[i].ForwardPath, hops)
 		} else {
 			g.Logger.Error("header could not be read", "message", a.Item.ID, "error", err)
 		}
@@ -99,7 +99,7 @@ type delivery struct {
 }
 
 // recipient decides about one recipient and files the message.
-func (d *delivery) recipient(ctx context.Context, path mail.Address, header []byte) spool.Outcome {
+func (d *delivery) recipient(ctx context.Context, path mail.Address, hops message.Hops) spool.Outcome {
 	account, err := d.agent.Directory.Lookup(ctx, path)
 	if errors.Is(err, directory.ErrNoAccount) {
 		status := noMailbox.WithText("%s: no such user here", path)
@@ -110,7 +110,7 @@ func (d *delivery) recipient(ctx context.Context, path mail.Address, header []by
 		return spool.Outcome{Status: d.failed(path, "account could not be looked up", err)}
 	}
 	d.decided(path, "local", fmt.Sprintf("%s is an account of %s", account.Address, account.Address.Domain), nil)
-	if rule := message.Loop(header, account.Address); rule != "" {
+	if rule := hops.Loop(account.Address); rule != "" {
 		status := loop.WithText("the message is in a loop: %s", rule)
 		d.decided(path, "loop", rule, &status)
 		return spool.Outcome{Status: status, Untold: untoldLoop}

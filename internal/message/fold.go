@@ -63,6 +63,8 @@ func (f *folder) end() string {
 	return f.String()
 }
 
+var oneLine = strings.NewReplacer("\r\n", " ", "\n", " ", "\t", " ")
+
 // ascii makes the words of a stranger fit for a field: printable US-ASCII, one line, at most limit octets.
 func ascii(words string, limit int) string {
 	words = strings.Map(func(r rune) rune {
@@ -70,7 +72,7 @@ func ascii(words string, limit int) string {
 			return '?'
 		}
 		return r
-	}, dialogue.Printable(strings.NewReplacer("\r\n", " ", "\n", " ", "\t", " ").Replace(words)))
+	}, dialogue.Printable(oneLine.Replace(words)))
 	if len(words) > limit {
 		words = words[:limit]
 	}

@@ -14,9 +14,19 @@ type Head struct {
 
 // Write takes the next octets of the message, cut anywhere. It never fails.
 func (h *Head) Write(p []byte) (int, error) {
-	if h.ended {
-		return len(p), nil
+	total := len(p)
+	for len(p) > 0 && !h.ended {
+		n := min(len(p), headPiece)
+		h.take(p[:n])
+		p = p[n:]
 	}
+	return total, nil
+}
+
+// headPiece is how much is looked at, and copied, at a time: the header is mostly a small part of what is written.
+const headPiece = 1 << 10
+
+func (h *Head) take(p []byte) {
 	from := max(0, len(h.kept)-3) // the empty line may have begun before p
 	h.kept = append(h.kept, p[:min(len(p), maxHead-len(h.kept))]...)
 	if bytes.HasPrefix(h.kept, []byte("\r\n")) {
@@ -26,7 +36,6 @@ func (h *Head) Write(p []byte) (int, error) {
 	} else if len(h.kept) >= maxHead {
 		h.ended = true
 	}
-	return len(p), nil
 }
 
 // Ended says whether nothing that is written from now on changes what is kept.

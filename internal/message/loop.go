@@ -10,20 +10,33 @@ import (
 // MaxReceived is the number of Received fields from which on a message is taken to be in a loop (RFC 5321 §6.3).
 const MaxReceived = 100
 
-// Loop returns the rule by which a message with that header, about to be filed for the accounts, is in a loop; "" if it is
-// not. A message that was delivered to one of these addresses before came back by a forwarding that leads here again.
-func Loop(header []byte, accounts ...mail.Address) string {
-	if n := CountReceived(header); n >= MaxReceived {
-		return fmt.Sprintf("%d Received fields, fewer than %d are allowed", n, MaxReceived)
-	}
+// Hops is what a header says of the way that its message has come, as far as the search for loops needs it.
+type Hops struct {
+	Received    int      // number of Received fields
+	DeliveredTo []string // values of the Delivered-To fields, in lower case and without brackets
+}
+
+// HopsOf reads them from a header.
+func HopsOf(header []byte) Hops {
+	h := Hops{Received: CountReceived(header)}
 	if !HasField(header, "Delivered-To") {
-		return ""
+		return h
 	}
 	for _, field := range Fields(header) {
-		if !strings.EqualFold(field.Name, "Delivered-To") {
-			continue
+		if strings.EqualFold(field.Name, "Delivered-To") {
+			h.DeliveredTo = append(h.DeliveredTo, strings.ToLower(strings.Trim(field.Value, " \t<>")))
 		}
-		before := strings.ToLower(strings.Trim(field.Value, " \t<>"))
+	}
+	return h
+}
+
+// Loop returns the rule by which a message that came this way, about to be filed for the accounts, is in a loop; "" if it
+// is not. A message that was delivered to one of these addresses before came back by a forwarding that leads here again.
+func (h Hops) Loop(accounts ...mail.Address) string {
+	if h.Received >= MaxReceived {
+		return fmt.Sprintf("%d Received fields, fewer than %d are allowed", h.Received, MaxReceived)
+	}
+	for _, before := range h.DeliveredTo {
 		for _, account := range accounts {
 			if before == account.Key() {
 				return "it was delivered to " + account.String() + " before (Delivered-To)"

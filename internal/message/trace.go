@@ -72,9 +72,9 @@ func helloWord(hello string) string {
 }
 
 // comment makes a text fit to stand within parentheses (RFC 5322 §3.2.2).
-func comment(text string) string {
-	return strings.NewReplacer("(", "?", ")", "?", "\\", "?").Replace(text)
-}
+func comment(text string) string { return noComment.Replace(text) }
+
+var noComment = strings.NewReplacer("(", "?", ")", "?", "\\", "?")
 
 // ReturnPath returns the field with which final delivery keeps the reverse-path (RFC 5321 §4.4).
 func ReturnPath(reversePath mail.Address) string {

@@ -26,7 +26,11 @@ type transaction struct {
 	forwardPaths []mail.Address
 	decisions    []trail.Event  // one for each forward-path
 	accounts     []mail.Address // those of the forward-paths that are ours
+	hops         *message.Hops  // nil: too much to be kept
 }
+
+// maxHops bounds what is kept in memory of a header that holds many Delivered-To fields.
+const maxHops = 4
 
 // idTries is how often an id is drawn; once is enough but for a clash.
 const idTries = 3
@@ -43,9 +47,13 @@ func (s *session) Data(ctx context.Context, content io.Reader) mail.Status {
 		return s.contentRefused(err)
 	}
 	// Refused here a loop ends with the peer; bounced later it would end at a reverse-path that may be forged.
-	if rule := message.Loop(header.Bytes(), s.tx.accounts...); rule != "" {
+	hops := message.HopsOf(header.Bytes())
+	if rule := hops.Loop(s.tx.accounts...); rule != "" {
 		s.refuse(trail.Decision{Question: "is the message in a loop?", Outcome: "refused", Rule: rule}, mailLoop, "")
 		return mailLoop
+	}
+	if len(hops.DeliveredTo) <= maxHops {
+		s.tx.hops = &hops
 	}
 	<-s.reverse.done
 	return s.commit(ctx, draft, claims(header.Bytes()))
@@ -113,7 +121,7 @@ func (s *session) tryCommit(ctx context.Context, draft *bodies.Draft, fields []s
 func (s *session) newItem(now time.Time) *spool.Item {
 	item := &spool.Item{
 		ID: mail.NewID(now, s.r.Node), ReversePath: s.tx.reversePath, BodyType: s.tx.params.Body,
-		Accepted: now, Due: now, Expires: now.Add(s.r.Expire),
+		Accepted: now, Due: now, Expires: now.Add(s.r.Expire), Hops: s.tx.hops,
 		Recipients: make([]spool.Recipient, len(s.tx.forwardPaths)),
 	}
 	for i, path := range s.tx.forwardPaths {

@@ -41,6 +41,7 @@ import (
 	"time"
 
 	"waybill/internal/mail"
+	"waybill/internal/message"
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
 	"waybill/internal/store/keys"
@@ -77,6 +78,10 @@ type Item struct {
 	Due         time.Time // when it is to be attempted
 	Attempts    int       // rounds of attempts so far
 	Recipients  []Recipient
+
+	// Hops is what its header says, taken while it came in, so that filing need not read the header again. It is not part
+	// of the record: nil for an item that comes from there.
+	Hops *message.Hops
 
 	Version store.Version // of its record, not part of it; after a commit the caller sets it to Result.Version
 }
