@@ -31,6 +31,7 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer stopProfile()
+	useProcessors()
 	n, err := node.New(node.Options{Config: conf, Logger: logger(std, c.Verbose)})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package mail
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -30,13 +31,27 @@ type Status struct {
 // NewStatus returns a Status from its parts, with enhanced as "5.1.1" or "" for none.
 // It panics if enhanced is malformed: statuses are written by programmers, not read from the network.
 func NewStatus(code int, enhanced, text string) Status {
-	var e Enhanced
-	if enhanced != "" {
-		if n, err := fmt.Sscanf(enhanced, "%d.%d.%d", &e[0], &e[1], &e[2]); n != 3 || err != nil {
-			panic("mail: malformed enhanced status code " + enhanced)
-		}
+	e, ok := parseEnhanced(enhanced)
+	if !ok {
+		panic("mail: malformed enhanced status code " + enhanced)
 	}
 	return Status{Code: code, Enhanced: e, Text: text}
+}
+
+// parseEnhanced reads "5.1.1"; "" is none.
+func parseEnhanced(s string) (e Enhanced, ok bool) {
+	if s == "" {
+		return e, true
+	}
+	for i := range e {
+		digits, rest, more := strings.Cut(s, ".")
+		n, err := strconv.ParseUint(digits, 10, 16)
+		if err != nil || more != (i < len(e)-1) {
+			return e, false
+		}
+		e[i], s = uint16(n), rest
+	}
+	return e, true
 }
 
 // Success says whether the step was done (2xx).

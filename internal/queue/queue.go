@@ -48,7 +48,7 @@ type Options struct {
 	Expire   time.Duration   // age at which a DSN is given up; default 5 days
 	Logger   *slog.Logger    // default: discards
 
-	LocalWorkers  int // default 2
+	LocalWorkers  int // default 1: two would halve the groups that are filed in one batch
 	RemoteWorkers int // attempts at other servers that run at once; default 200
 	PerHop        int // of them, for one next hop; default 20
 	LocalGroup    int // messages that are filed in one batch, at most; default 50
@@ -93,7 +93,7 @@ func New(o Options) *Queue {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	setDefault(&o.Expire, 5*24*time.Hour)
-	setDefault(&o.LocalWorkers, 2)
+	setDefault(&o.LocalWorkers, 1)
 	setDefault(&o.RemoteWorkers, 200)
 	setDefault(&o.PerHop, 20)
 	setDefault(&o.LocalGroup, 50)
