@@ -9,30 +9,60 @@ import (
 	"waybill/internal/store/record"
 )
 
-// format is the first octet of a record. The form of format 1, with the parts of package record:
+// A record begins with the number of its format. An item is written in the lowest format that can say what it has, so
+// the version of this program before format 2 reads all mail that needs nothing of it. The form of format 1, with the
+// parts of package record:
 //
 //	body · reverse-path · body type · accepted · expires · due · attempts · number of recipients · each recipient:
 //	flags (1: has an original, 2: has a status, 4 and 8: place of the state in states) · forward-path ·
 //	original · code, enhanced code (3 numbers), text of the status
 //
-// A path is its local-part and its domain.
-const format = 1
+// A path is its local-part and its domain. Format 2 has after the body type: flags (1: SMTPUTF8, 2: has an ENVID,
+// 4 and 8: place of RET in returns) · ENVID; and further flags of a recipient (16: has NOTIFY, 32: has ORCPT, 64: its
+// delay was told), with after its status: NOTIFY · type and address of ORCPT.
+const (
+	format1 = 1
+	format2 = 2
+)
 
+// Flags of a recipient.
 const (
 	hasOriginal = 1 << iota
 	hasStatus
 	stateUnit
+	_
+	hasNotify
+	hasORCPT
+	delayTold
+
+	stateMask = 3
 )
 
-// states are written by their places.
-var states = []State{Pending, Delivered, Failed}
+// Flags of an item.
+const (
+	needsUTF8 = 1 << iota
+	hasEnvelopeID
+	returnUnit
+
+	returnMask = 3
+)
+
+// states and returns are written by their places.
+var (
+	states  = []State{Pending, Delivered, Failed}
+	returns = []mail.Return{"", mail.ReturnFull, mail.ReturnHeader}
+)
 
 func (i *Item) encode() []byte {
 	b := make([]byte, 0, 96+64*len(i.Recipients))
+	format := i.format()
 	b = append(b, format)
 	b = i.Body.Append(b)
 	b = appendPath(b, i.ReversePath)
 	b = record.AppendText(b, i.BodyType)
+	if format == format2 {
+		b = i.appendWishes(b)
+	}
 	b = record.AppendTime(b, i.Accepted)
 	b = record.AppendTime(b, i.Expires)
 	b = record.AppendTime(b, i.Due)
@@ -44,26 +74,65 @@ func (i *Item) encode() []byte {
 	return b
 }
 
-func (r *Recipient) append(b []byte) []byte {
+// format is the lowest one that can say what the item has.
+func (i *Item) format() byte {
+	if i.UTF8 || i.DSN != (mail.DSN{}) {
+		return format2
+	}
+	for k := range i.Recipients {
+		if r := &i.Recipients[k]; r.DelayTold || r.Report != (mail.Report{}) {
+			return format2
+		}
+	}
+	return format1
+}
+
+// appendWishes adds what only format 2 has of the item itself.
+func (i *Item) appendWishes(b []byte) []byte {
+	flags := byte(max(slices.Index(returns, i.DSN.Return), 0)) * returnUnit
+	if i.UTF8 {
+		flags |= needsUTF8
+	}
+	if i.DSN.EnvelopeID == "" {
+		return append(b, flags)
+	}
+	return record.AppendText(append(b, flags|hasEnvelopeID), i.DSN.EnvelopeID)
+}
+
+func (r *Recipient) flags() byte {
 	flags := byte(max(slices.Index(states, r.State), 0)) * stateUnit
-	if !r.Original.IsNull() {
-		flags |= hasOriginal
+	add := func(flag byte, has bool) {
+		if has {
+			flags |= flag
+		}
 	}
-	status := r.Status.Code != 0 || r.Status.Text != "" || r.Status.Enhanced != mail.Enhanced{}
-	if status {
-		flags |= hasStatus
-	}
+	add(hasOriginal, !r.Original.IsNull())
+	add(hasStatus, r.Status != mail.Status{})
+	add(hasNotify, r.Report.Notify != 0)
+	add(hasORCPT, r.Report.Original != mail.OriginalRecipient{})
+	add(delayTold, r.DelayTold)
+	return flags
+}
+
+func (r *Recipient) append(b []byte) []byte {
+	flags := r.flags()
 	b = append(b, flags)
 	b = appendPath(b, r.ForwardPath)
-	if !r.Original.IsNull() {
+	if flags&hasOriginal != 0 {
 		b = appendPath(b, r.Original)
 	}
-	if status {
+	if flags&hasStatus != 0 {
 		b = binary.AppendUvarint(b, uint64(r.Status.Code))
 		for _, n := range r.Status.Enhanced {
 			b = binary.AppendUvarint(b, uint64(n))
 		}
 		b = record.AppendText(b, r.Status.Text)
+	}
+	if flags&hasNotify != 0 {
+		b = append(b, byte(r.Report.Notify))
+	}
+	if flags&hasORCPT != 0 {
+		b = record.AppendText(record.AppendText(b, r.Report.Original.Type), r.Report.Original.Address)
 	}
 	return b
 }
@@ -73,15 +142,20 @@ func appendPath(b []byte, a mail.Address) []byte {
 }
 
 func decode(value []byte) (*Item, error) {
-	r := record.NewReader(value, format)
-	i := &Item{
-		Body: bodies.Read(r), ReversePath: readPath(r), BodyType: mail.BodyType(r.Text()),
-		Accepted: r.Time(), Expires: r.Time(), Due: r.Time(), Attempts: int(r.Uint31()),
+	format := byte(format2)
+	if len(value) > 0 && value[0] == format1 {
+		format = format1
 	}
+	r := record.NewReader(value, format)
+	i := &Item{Body: bodies.Read(r), ReversePath: readPath(r), BodyType: mail.BodyType(r.Text())}
+	if format == format2 {
+		i.readWishes(r)
+	}
+	i.Accepted, i.Expires, i.Due, i.Attempts = r.Time(), r.Time(), r.Time(), int(r.Uint31())
 	count := r.Count()
 	i.Recipients = make([]Recipient, 0, min(count, 1024))
 	for range count {
-		i.Recipients = append(i.Recipients, readRecipient(r))
+		i.Recipients = append(i.Recipients, readRecipient(r, format))
 	}
 	if err := r.End(); err != nil {
 		return nil, err
@@ -89,14 +163,27 @@ func decode(value []byte) (*Item, error) {
 	return i, nil
 }
 
-func readRecipient(r *record.Reader) (p Recipient) {
+func (i *Item) readWishes(r *record.Reader) {
 	flags := r.Octet()
-	state := int(flags / stateUnit)
-	if state >= len(states) {
+	ret := int(flags / returnUnit & returnMask)
+	if ret >= len(returns) || flags >= (returnMask+1)*returnUnit {
+		r.Fail()
+		return
+	}
+	i.UTF8, i.DSN.Return = flags&needsUTF8 != 0, returns[ret]
+	if flags&hasEnvelopeID != 0 {
+		i.DSN.EnvelopeID = r.Text()
+	}
+}
+
+func readRecipient(r *record.Reader, format byte) (p Recipient) {
+	flags := r.Octet()
+	state := int(flags / stateUnit & stateMask)
+	if state >= len(states) || flags >= 2*delayTold || format == format1 && flags >= hasNotify {
 		r.Fail()
 		return p
 	}
-	p.State = states[state]
+	p.State, p.DelayTold = states[state], flags&delayTold != 0
 	p.ForwardPath = readPath(r)
 	if flags&hasOriginal != 0 {
 		p.Original = readPath(r)
@@ -107,6 +194,14 @@ func readRecipient(r *record.Reader) (p Recipient) {
 			p.Status.Enhanced[k] = uint16(r.Uint31())
 		}
 		p.Status.Text = r.Text()
+	}
+	if flags&hasNotify != 0 {
+		if p.Report.Notify = mail.Notify(r.Octet()); p.Report.Notify >= 2*mail.NotifyDelay {
+			r.Fail()
+		}
+	}
+	if flags&hasORCPT != 0 {
+		p.Report.Original = mail.OriginalRecipient{Type: r.Text(), Address: r.Text()}
 	}
 	return p
 }

@@ -63,6 +63,7 @@ type Recipient struct {
 	Report      mail.Report  // what the sender asked for
 	State       State
 	Status      mail.Status // of the last attempt; zero before the first
+	DelayTold   bool        // the sender was told that it takes long, or is not to be: that comes once
 }
 
 // Item is a message in custody. Times are kept to the microsecond.
@@ -102,6 +103,7 @@ type Outcome struct {
 	Recipient int // index into Item.Recipients
 	Status    mail.Status
 	RemoteMTA string // host whose words Status are; "" for our own. Not kept
+	Passed    bool   // that host took over what the sender asked to be told, and tells it (RFC 3461 §5.2.1). Not kept
 	Untold    string // why the sender gets no DSN about this failure; "": it does. Not kept
 }
 

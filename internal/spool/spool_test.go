@@ -307,10 +307,11 @@ func TestCorruptRecord(t *testing.T) {
 	st := open(t, vfs.NewMem())
 	s := New(st, bodies.New(st))
 	var b store.Batch
-	b.Put(keys.Spool("BAD"), []byte{format, 1, 2, 3})
-	b.Put(keys.Spool("NEW"), []byte{format + 1})
+	b.Put(keys.Spool("BAD"), []byte{format1, 1, 2, 3})
+	b.Put(keys.Spool("BAD2"), []byte{format2, 1, 2, 3})
+	b.Put(keys.Spool("NEW"), []byte{format2 + 1})
 	commit(t, st, &b)
-	for _, id := range []mail.ID{"BAD", "NEW"} {
+	for _, id := range []mail.ID{"BAD", "BAD2", "NEW"} {
 		if _, err := s.Load(t.Context(), id); !errors.Is(err, record.ErrCorrupt) || !strings.Contains(err.Error(), string(id)) {
 			t.Errorf("load %s: %v, want ErrCorrupt with the id", id, err)
 		}
@@ -322,6 +323,7 @@ func FuzzDecode(f *testing.F) {
 	item.Recipients[0].Original, item.Recipients[1].Status = address("x"), later
 	f.Add(item.encode())
 	f.Add(newItem(time.Time{}).encode())
+	f.Add(wishful().encode())
 	f.Fuzz(func(t *testing.T, value []byte) {
 		item, err := decode(value)
 		if err != nil {
