@@ -1,12 +1,16 @@
 package message
 
 import (
+	"bytes"
+	"errors"
 	"flag"
+	"io"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"waybill/internal/mail"
 )
@@ -30,21 +34,171 @@ func example() Report {
 	}
 }
 
-func TestReport(t *testing.T) {
-	t.Parallel()
-	const golden = "testdata/report.eml"
-	got := example().Bytes()
-	if *update {
-		if err := os.WriteFile(golden, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
+// written is the report as it is sent.
+func written(t *testing.T, r Report) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if _, err := r.Write(&b); err != nil {
 		t.Fatal(err)
 	}
-	if string(got) != string(want) {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
+	return b.Bytes()
+}
+
+// one is the example with that for its only recipient.
+func one(change func(*Report, *ReportRecipient)) Report {
+	r := example()
+	change(&r, &r.Recipients[0])
+	return r
+}
+
+// returning makes the report return the whole message.
+func returning(r Report, body string) Report {
+	whole := string(r.Header) + "\r\n" + body
+	r.Message = func(w io.Writer) error {
+		for part := range strings.SplitSeq(whole, "") { // octet by octet
+			if _, err := io.WriteString(w, part); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return r
+}
+
+// documents are reports of all kinds, by their golden files.
+func documents() map[string]Report {
+	wishes := func(r *Report, p *ReportRecipient) {
+		r.EnvelopeID = "QQ314159"
+		p.ORCPT = mail.OriginalRecipient{Type: "rfc822", Address: "everybody@list.test"}
+	}
+	return map[string]Report{
+		"report":         example(),
+		"rfc3461-wishes": one(wishes),
+		"rfc3464-delayed": one(func(_ *Report, p *ReportRecipient) {
+			p.Action, p.RetryUntil = ActionDelayed, noon.Add(24*time.Hour)
+			p.Status = mail.NewStatus(451, "4.7.1", "Greylisted")
+			p.Diagnostic = p.Status
+		}),
+		"rfc3464-delivered": one(func(r *Report, p *ReportRecipient) {
+			wishes(r, p)
+			p.Action, p.RemoteMTA, p.Diagnostic = ActionDelivered, "", mail.Status{}
+			p.Status = mail.NewStatus(250, "2.1.5", "filed")
+		}),
+		"rfc3461-relayed": one(func(_ *Report, p *ReportRecipient) {
+			p.Action, p.Status = ActionRelayed, mail.NewStatus(250, "", "taken")
+			p.Diagnostic = p.Status
+		}),
+		"rfc3461-returned": returning(example(), "Here is my data.\r\n"),
+		"rfc6533-7bit": one(func(_ *Report, p *ReportRecipient) {
+			p.ORCPT = mail.OriginalRecipient{Type: "utf-8", Address: "j\u00fcrgen+a@receivingemail.com"}
+		}),
+	}
+}
+
+func TestReport(t *testing.T) {
+	t.Parallel()
+	for name, r := range documents() {
+		golden := "testdata/" + name + ".eml"
+		got := written(t, r)
+		checkForm(t, got)
+		read(t, got)
+		if *update {
+			if err := os.WriteFile(golden, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != string(want) {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
+		}
+	}
+}
+
+// international is a report about a message that needed SMTPUTF8.
+func international() Report {
+	r := example()
+	r.International = true
+	r.To.Local = "j\u00fcrgen"
+	r.Header = []byte("From: J\u00fcrgen <j\u00fcrgen@sendingemail.com>\r\nSubject: Gr\u00fc\u00dfe\r\nMessage-ID: <1@sendingemail.com>\r\n")
+	r.Recipients[0].ForwardPath.Local = "r\u00e9gis"
+	r.Recipients[0].Diagnostic.Text = "r\u00e9gis unknown"
+	return r
+}
+
+// TestReportIsInternational: what RFC 6533 has for UTF-8 is used where it is needed and the sender can take it.
+func TestReportIsInternational(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		report Report
+		needs  Needs
+		want   []string
+		not    string
+	}{
+		"header": {international(), Needs{mail.Body8BitMIME, true}, []string{
+			"Content-Type: message/global-delivery-status", "Content-Type: message/global-headers",
+			"Final-Recipient: utf-8; ", "r\u00e9gis", "Subject: Gr\u00fc\u00dfe\r\n", "smtp; 550 5.1.1 r\u00e9gis unknown",
+		}, "message/delivery-status"},
+		"whole": {returning(international(), "x\r\n"), Needs{mail.Body8BitMIME, true}, []string{
+			"Content-Type: message/global\r\n", "message/global-delivery-status",
+		}, "rfc822-headers"},
+		"header is no UTF-8": {func() Report {
+			r := international()
+			r.Header = []byte("Subject: Gr\xfc\xdfe\r\n")
+			return r
+		}(), Needs{mail.Body8BitMIME, true}, []string{"message/global-headers", "Subject: Gr=FC=DFe"}, "\xfc"},
+		"nothing is": {func() Report {
+			r := example()
+			r.International = true
+			return r
+		}(), Needs{}, []string{"message/delivery-status"}, "global"},
+		"sender cannot": {func() Report {
+			r := international()
+			r.International, r.To.Local = false, "me"
+			return r
+		}(), Needs{}, []string{"Final-Recipient: utf-8; ", "r\\x{E9}gis", "text/rfc822-headers"}, "global"},
+		"8-bit content": {returning(example(), "Gr\u00fc\u00dfe\r\n"), Needs{Body: mail.Body8BitMIME}, []string{
+			"Content-Type: message/rfc822\r\n", "Content-Transfer-Encoding: 8bit", "Gr\u00fc\u00dfe",
+		}, "global"},
+	} {
+		var b bytes.Buffer
+		needs, err := test.report.Write(&b)
+		if err != nil || needs != test.needs {
+			t.Errorf("%s: needs %+v, %v, want %+v", name, needs, err, test.needs)
+		}
+		for _, want := range test.want {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%s lacks %q:\n%s", name, want, b.String())
+			}
+		}
+		if strings.Contains(b.String(), test.not) {
+			t.Errorf("%s has %q:\n%s", name, test.not, b.String())
+		}
+		if needs.UTF8 && !utf8.Valid(b.Bytes()) {
+			t.Errorf("%s is no UTF-8", name)
+		}
+	}
+}
+
+// TestReportReturnsTheMessage: octet for octet, whatever it has that looks like a boundary; and a message that cannot
+// be read leaves nothing half written.
+func TestReportReturnsTheMessage(t *testing.T) {
+	t.Parallel()
+	r := example()
+	trap := "--" + boundaryOf(r.ID, 0) + "\r\n--" + boundaryOf(r.ID, 1) + "--\r\n"
+	content := string(written(t, returning(r, trap)))
+	if !strings.Contains(content, "\r\n\r\n"+string(r.Header)+"\r\n"+trap+"\r\n--"+boundaryOf(r.ID, 2)+"--\r\n") {
+		t.Errorf("the message is not returned as it was:\n%s", content)
+	}
+	if parts := read(t, []byte(content)).Types; !slices.Equal(parts, []string{"text/plain", "message/delivery-status", "message/rfc822"}) {
+		t.Errorf("parts %q", parts)
+	}
+	r.Message = func(io.Writer) error { return io.ErrUnexpectedEOF }
+	var b bytes.Buffer
+	if _, err := r.Write(&b); !errors.Is(err, io.ErrUnexpectedEOF) || b.Len() > 0 {
+		t.Errorf("%v, with %d octets written", err, b.Len())
 	}
 }
 
@@ -63,7 +217,7 @@ func TestReportIsReadByPython(t *testing.T) {
 		ForwardPath: mail.Address{Local: "late", Domain: "b.test"}, Action: ActionDelayed, Status: mail.NewStatus(451, "4.4.1", "")})
 
 	for name, r := range map[string]Report{"plain": example(), "hostile": hostile} {
-		content := r.Bytes()
+		content := written(t, r)
 		checkForm(t, content)
 		got := read(t, content)
 		if got.Type != "multipart/report" || !slices.Equal(got.Types, []string{"text/plain", "message/delivery-status", "text/rfc822-headers"}) {
@@ -91,7 +245,7 @@ func TestReportIsReadByPython(t *testing.T) {
 			t.Errorf("%s: quoted %v", name, got.Quoted)
 		}
 	}
-	if id := read(t, hostile.Bytes()).Header["In-Reply-To"]; id != "" {
+	if id := read(t, written(t, hostile)).Header["In-Reply-To"]; id != "" {
 		t.Errorf("a broken Message-ID is repeated: %q", id)
 	}
 }
@@ -109,7 +263,7 @@ func TestReportOfExpiry(t *testing.T) {
 		if host != "" {
 			p.RemoteMTA, p.Diagnostic = host, mail.NewStatus(451, "4.7.1", "Greylisted")
 		}
-		text := strings.Join(strings.Fields(read(t, r.Bytes()).Text), " ")
+		text := strings.Join(strings.Fields(read(t, written(t, r)).Text), " ")
 		reason := "never taken. Given up after 120h0m0s; the last attempt ended with: 451 4.4.1 mx.down.test: connection refused. What"
 		if host != "" {
 			reason = "never taken. Given up after 120h0m0s. Words: the server mx.grey.test said: 451 4.7.1 Greylisted What"
@@ -125,7 +279,7 @@ func TestReportOfOwnDecision(t *testing.T) {
 	t.Parallel()
 	r := example()
 	r.Recipients[0].RemoteMTA, r.Recipients[0].Diagnostic = "", mail.Status{}
-	if text := read(t, r.Bytes()).Text; strings.Contains(text, "Words:") || !strings.Contains(text, "Status:       550 5.1.1") {
+	if text := read(t, written(t, r)).Text; strings.Contains(text, "Words:") || !strings.Contains(text, "Status:       550 5.1.1") {
 		t.Errorf("%s", text)
 	}
 }
@@ -134,7 +288,7 @@ func TestReportIsBounded(t *testing.T) {
 	t.Parallel()
 	r := example()
 	r.Header = []byte(strings.Repeat("X-Much: "+strings.Repeat("x", 70)+"\r\n", 10000))
-	if n := len(r.Bytes()); n > MaxQuoted+8<<10 {
+	if n := len(written(t, r)); n > MaxQuoted+8<<10 {
 		t.Errorf("%d octets", n)
 	}
 }

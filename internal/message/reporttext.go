@@ -37,6 +37,8 @@ func (r Report) opening() string {
 	switch {
 	case r.all(ActionDelivered):
 		return "Your message was delivered."
+	case r.all(ActionRelayed):
+		return "Your message was\npassed on to a server that does not report on it any further."
 	case r.all(ActionDelayed):
 		return "Your message could not be\ndelivered yet. You need not do anything: it is tried again."
 	case r.all(ActionFailed):
@@ -45,21 +47,28 @@ func (r Report) opening() string {
 	return "This became of your message."
 }
 
+// results are what the text calls each Action.
+var results = map[Action]string{
+	ActionFailed: "not delivered", ActionDelayed: "not delivered yet", ActionDelivered: "delivered", ActionRelayed: "passed on",
+}
+
 // write tells about one recipient.
 func (p ReportRecipient) write(b *bytes.Buffer) {
-	to := p.ForwardPath
-	if !p.Original.IsNull() {
-		to = p.Original
-	}
-	row(b, "To", to.String())
-	if p.Action == ActionDelivered {
-		row(b, "Result", "delivered")
+	row(b, "To", dialogue.Printable(p.known()))
+	row(b, "Result", results[p.Action])
+	switch {
+	case p.Action == ActionDelivered:
+		return
+	case p.Action == ActionRelayed:
+		row(b, "To server", helloWord(p.RemoteMTA)+", which does not say that it sends reports of delivery: you may hear no more.")
 		return
 	}
-	row(b, "Result", map[Action]string{ActionFailed: "not delivered", ActionDelayed: "not delivered yet"}[p.Action])
 	cause, advice := Meaning(p.Status)
 	if p.Action == ActionDelayed {
 		advice = "Nothing: it is tried again."
+		if !p.RetryUntil.IsZero() {
+			advice = "Nothing: it is tried again until " + dateTime(p.RetryUntil) + "."
+		}
 	}
 	row(b, "Reason", cause)
 	if explanation := p.explanation(); explanation != "" {
@@ -75,6 +84,17 @@ func (p ReportRecipient) write(b *bytes.Buffer) {
 	if !p.LastAttempt.IsZero() {
 		row(b, "Last try", dateTime(p.LastAttempt))
 	}
+}
+
+// known is the address that the sender knows.
+func (p ReportRecipient) known() string {
+	switch {
+	case p.ORCPT.Address != "":
+		return p.ORCPT.Address
+	case !p.Original.IsNull():
+		return p.Original.String()
+	}
+	return p.ForwardPath.String()
 }
 
 // explanation is the Explanation up to where it repeats the Diagnostic, which stands below it as the host's words.
@@ -99,8 +119,10 @@ func sentence(text string) string {
 }
 
 // said is a status, bounded and on one line.
-func said(status mail.Status) string {
-	text := status.String()
+func said(status mail.Status) string { return clip(status.String()) }
+
+// clip bounds a stranger's words and keeps them on one line.
+func clip(text string) string {
 	if len(text) > maxSaid {
 		text = strings.ToValidUTF8(text[:maxSaid], "") + "…"
 	}
