@@ -26,6 +26,7 @@ type entry struct {
 	attempt int           // number of this round, 1 for the first
 	open    int           // tasks not recorded yet
 	held    []trail.Event // Deferred events: the time of the next attempt is known with the last task
+	late    []result      // what was deferred: with the last task the sender may be told
 	lost    bool          // a task's outcome could not be recorded
 	left    string        // a next hop that has no task in this round: memory had no room for it
 	delayed bool          // an outcome was strange: no attempt before its delay, not even at the message's time

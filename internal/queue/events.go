@@ -55,9 +55,9 @@ func decision(path mail.Address, nextHop string) *trail.Decision {
 // deferred tells of the recipients that are tried again; NextAt is not known yet.
 func (q *Queue) deferred(item *spool.Item, v verdicts, now time.Time) []trail.Event {
 	var events []trail.Event
-	for _, i := range v.deferred {
-		ev := q.recipientEvent(item, trail.Deferred, now, i)
-		status := item.Recipients[i].Status
+	for _, r := range v.deferred {
+		ev := q.recipientEvent(item, trail.Deferred, now, r.recipient)
+		status := item.Recipients[r.recipient].Status
 		ev.Status = &status
 		ev.Text = fmt.Sprintf("attempt %d failed for now; it is made again until %s", item.Attempts,
 			item.Expires.UTC().Format(time.RFC3339))
@@ -69,9 +69,9 @@ func (q *Queue) deferred(item *spool.Item, v verdicts, now time.Time) []trail.Ev
 // failed tells of the recipients that are given up.
 func (q *Queue) failed(item *spool.Item, v verdicts, now time.Time) []trail.Event {
 	var events []trail.Event
-	for _, f := range v.failed {
-		ev := q.recipientEvent(item, trail.Failed, now, f.recipient)
-		status := item.Recipients[f.recipient].Status
+	for _, r := range v.failed {
+		ev := q.recipientEvent(item, trail.Failed, now, r.recipient)
+		status := item.Recipients[r.recipient].Status
 		ev.Status = &status
 		events = append(events, ev)
 	}

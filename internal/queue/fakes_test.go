@@ -20,6 +20,8 @@ type deliverer struct {
 	// file makes it a local one: what it delivers is written into the batch, once.
 	file bool
 	hold func(ctx context.Context, a spool.Attempt) // called before anything is answered; may be nil
+	host string                                     // whose words the answers are
+	dsn  bool                                       // that host takes over what the sender asked to be told
 
 	mu       sync.Mutex
 	attempts map[string]int // by recipient
@@ -40,7 +42,7 @@ func (d *deliverer) Deliver(ctx context.Context, a spool.Attempt, b *store.Batch
 		if d.file && status.Success() {
 			b.Create(filedKey(a.Item.ID, a.Item.Recipients[i].ForwardPath), []byte("filed"))
 		}
-		outcomes = append(outcomes, spool.Outcome{Recipient: i, Status: status})
+		outcomes = append(outcomes, spool.Outcome{Recipient: i, Status: status, RemoteMTA: d.host, Passed: d.dsn && status.Success()})
 	}
 	return outcomes, []trail.Event{{Kind: trail.Attempted, At: time.Now(), Message: a.Item.ID, Attempt: a.Number}}
 }

@@ -1,6 +1,7 @@
 // Package queue schedules the delivery of messages in custody: which next hop each recipient has, how many
 // attempts run at once and in which order, when a message that could not be delivered is tried again, when it is
-// given up, and the delivery status notification (DSN) that its sender then gets.
+// given up, and the delivery status notifications (DSN) that its sender gets: of failures, of delays once, and of
+// successes if asked to (RFC 3461).
 //
 // A message comes from memory right after its commit, or from the due index of the spool: at start, when it is due
 // again, and when memory was full. In memory is only what is due now. One round of a message makes one task for
@@ -46,7 +47,10 @@ type Options struct {
 	Node     uint16          // number of this node, part of the ids of DSNs
 	Retry    []time.Duration // delays between attempts, then the last one again; default 1m, 5m, 15m, 1h
 	Expire   time.Duration   // age at which a DSN is given up; default 5 days
-	Logger   *slog.Logger    // default: discards
+	// DelayAfter is the age at which the sender is told, once, of recipients that do not have the message yet. It is
+	// looked at when an attempt ends. Default 4 hours; negative: never.
+	DelayAfter time.Duration
+	Logger     *slog.Logger // default: discards
 
 	LocalWorkers  int // default 1: two would halve the groups that are filed in one batch
 	RemoteWorkers int // attempts at other servers that run at once; default 200
@@ -93,6 +97,7 @@ func New(o Options) *Queue {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	setDefault(&o.Expire, 5*24*time.Hour)
+	setDefault(&o.DelayAfter, 4*time.Hour)
 	setDefault(&o.LocalWorkers, 1)
 	setDefault(&o.RemoteWorkers, 200)
 	setDefault(&o.PerHop, 20)

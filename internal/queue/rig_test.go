@@ -31,6 +31,8 @@ type rig struct {
 	options Options
 	local   *deliverer
 	remote  *deliverer
+	wishes  func(*spool.Item) // changes each message before it comes into custody; may be nil
+	content string            // of each message, if that is not ""
 
 	mu     sync.Mutex
 	events []trail.Event
@@ -116,9 +118,16 @@ func (r *rig) tryAccept(reversePath string, recipients ...string) (*spool.Item, 
 	for _, path := range recipients {
 		item.Recipients = append(item.Recipients, spool.Recipient{ForwardPath: address(r.t, path), State: spool.Pending})
 	}
+	if r.wishes != nil {
+		r.wishes(item)
+	}
+	content := "Subject: Test Email\r\n\r\nHere is my data.\r\n"
+	if r.content != "" {
+		content = r.content
+	}
 	draft := r.spool.NewDraft()
 	defer draft.Discard()
-	if _, err := io.WriteString(draft, "Subject: Test Email\r\n\r\nHere is my data.\r\n"); err != nil {
+	if _, err := io.WriteString(draft, content); err != nil {
 		return nil, err
 	}
 	var b store.Batch

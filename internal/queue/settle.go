@@ -20,6 +20,7 @@ type settlement struct {
 	item   *spool.Item // as the batch leaves it
 	events []trail.Event
 	held   []trail.Event // Deferred events that wait for the item's last task
+	late   []result      // deferred recipients that wait for it too
 
 	dsn       *spool.Item // nil: none
 	dsnEvents []trail.Event
@@ -29,20 +30,22 @@ type settlement struct {
 // verdicts are a task's outcomes, sorted.
 type verdicts struct {
 	outcomes []spool.Outcome
-	failed   []failure
-	deferred []int // recipients to be tried again
+	done     []result
+	failed   []result
+	deferred []result // to be tried again
 }
 
-// failure is a recipient given up.
-type failure struct {
+// result is what an attempt came to for one recipient.
+type result struct {
 	recipient int
 	host      string      // that gave the last status; "" if none did
 	last      mail.Status // the outcome of the last attempt: the reason, unless the message's time is over
-	untold    string      // why the sender gets no DSN about it; "": it does
+	untold    string      // why the sender gets no DSN about a failure; "": it does
+	passed    bool        // host reports on it from now on
 }
 
 // settle adds a task's outcomes to b: the recipients' new states with the time of the next attempt or the end of
-// custody, the DSN for those given up, and all events. The entry's lock is held; the entry is not changed yet.
+// custody, the DSN about those of whom the sender is to hear, and all events. The entry's lock is held; the entry is not changed yet.
 // A panic, on some strange message, is errPanicked.
 func (q *Queue) settle(ctx context.Context, b *store.Batch, t *task, r report) (s *settlement, err error) {
 	item := cloneItem(t.entry.item)
@@ -71,6 +74,11 @@ func (q *Queue) fill(ctx context.Context, b *store.Batch, s *settlement, r repor
 	if last && !r.brokenOff {
 		due = q.nextAttempt(e, v, now)
 	}
+	s.late = append(slices.Clone(e.late), v.deferred...)
+	var delays []notice
+	if last && !r.brokenOff && !r.delayed {
+		delays = q.delays(s, s.late, now) // before the record is written, which says of whom
+	}
 	q.Spool.Settle(b, item, v.outcomes, due)
 
 	s.held = append(slices.Clone(e.held), q.deferred(item, v, now)...)
@@ -81,8 +89,8 @@ func (q *Queue) fill(ctx context.Context, b *store.Batch, s *settlement, r repor
 		s.events, s.held = append(s.events, s.held...), nil
 	}
 	s.events = append(s.events, q.failed(item, v, now)...)
-	if len(v.failed) > 0 {
-		if err := q.bounce(ctx, b, s, v.failed, now); err != nil {
+	if !r.delayed {
+		if err := q.tell(ctx, b, s, append(q.notices(s, v, now), delays...), now); err != nil {
 			return err
 		}
 	}
@@ -127,16 +135,18 @@ func judge(item *spool.Item, recipients []int, r report, now time.Time) (v verdi
 			o.Status = mail.StatusOf(errNoOutcome)
 		}
 		o.Recipient = i
-		f := failure{recipient: i, host: o.RemoteMTA, last: o.Status, untold: o.Untold}
+		res := result{recipient: i, host: o.RemoteMTA, last: o.Status, untold: o.Untold, passed: o.Passed}
 		if o.Status.Temporary() && !now.Before(item.Expires) && !r.delayed {
 			o.Status = expired(item, o.Status, now)
 		}
 		v.outcomes = append(v.outcomes, o)
 		switch {
+		case o.Status.Success():
+			v.done = append(v.done, res)
 		case o.Status.Permanent():
-			v.failed = append(v.failed, f)
-		case o.Status.Temporary():
-			v.deferred = append(v.deferred, i)
+			v.failed = append(v.failed, res)
+		default:
+			v.deferred = append(v.deferred, res)
 		}
 	}
 	return v
@@ -169,7 +179,7 @@ func (q *Queue) commit(ctx context.Context, b *store.Batch, settlements []*settl
 	}
 	for _, s := range settlements {
 		s.item.Version = result.Version
-		s.task.entry.item, s.task.entry.held = s.item, s.held
+		s.task.entry.item, s.task.entry.held, s.task.entry.late = s.item, s.held, s.late
 		q.Trail.Publish(s.events)
 		if s.dsn != nil {
 			s.draft.Committed()
