@@ -29,12 +29,22 @@ func title(s stage) string {
 		}
 		return actor + " refuses the message"
 	case reporting:
-		return actor + " tells the sender what was not delivered"
+		return actor + " tells the sender " + told(s)
 	}
 	if s.events[0].Role == clientRole {
 		return actor + " retrieves the mail by POP3"
 	}
 	return "The mailbox on " + actor + " is read by POP3"
+}
+
+// told is what a report is about.
+func told(s stage) string {
+	for _, e := range s.events {
+		if about := fact(e, "tells"); about != "" {
+			return about
+		}
+	}
+	return "what was not delivered"
 }
 
 func handlingTitle(s stage) string {
@@ -121,6 +131,9 @@ func laterTitle(e trail.Event, to string) string {
 	case trail.Bounced:
 		return fmt.Sprintf("It writes a report (DSN), message %s%s", e.Ref, to)
 	case trail.Suppressed:
+		if e.Recipient != "" {
+			return "It writes no report about " + e.Recipient
+		}
 		return "It writes no report"
 	case trail.Done:
 		return "No recipient is left: its custody ends"

@@ -54,7 +54,8 @@ func (q *Queue) tell(ctx context.Context, b *store.Batch, s *settlement, notices
 	accepted := q.event(s.dsn, trail.Accepted, now)
 	accepted.Ref = item.ID
 	accepted.Text = fmt.Sprintf("written here: the delivery status notification (DSN) about message %s", item.ID)
-	accepted.Facts = []trail.Fact{{Name: "queue id", Value: string(s.dsn.ID)}, {Name: "reverse-path", Value: "<>"}}
+	accepted.Facts = []trail.Fact{{Name: "queue id", Value: string(s.dsn.ID)}, {Name: "reverse-path", Value: "<>"},
+		{Name: "tells", Value: subject(notices)}}
 	s.dsnEvents = []trail.Event{accepted}
 	q.Trail.Append(b, s.dsn.ID, s.dsnEvents)
 	return nil

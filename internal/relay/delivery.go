@@ -27,7 +27,8 @@ type delivery struct {
 // verdict is a status and whose words it is: the host that gave it, or "" for our own.
 type verdict struct {
 	mail.Status
-	host string
+	host   string
+	passed bool // a success at a host that took over what the sender asked to be told (RFC 3461)
 }
 
 func ours(s mail.Status) verdict { return verdict{Status: s} }
@@ -43,6 +44,8 @@ var (
 	badConnection = mail.NewStatus(451, "4.4.2", "")
 	localError    = mail.NewStatus(451, "4.3.0", "")
 	notConverted  = mail.NewStatus(554, "5.6.3", "") // RFC 6152 §3
+	addressUTF8   = mail.NewStatus(553, "5.6.7", "") // RFC 6531 §3.5
+	contentUTF8   = mail.NewStatus(550, "5.6.9", "")
 )
 
 // open returns the number of recipients without a final status.
@@ -96,7 +99,7 @@ func (d *delivery) outcomes() []spool.Outcome {
 		if v.Code == 0 {
 			v = ours(noAnswer.WithText("no host of %s was reached", d.attempt.NextHop))
 		}
-		outcomes[i] = spool.Outcome{Recipient: d.attempt.Recipients[i], Status: v.Status, RemoteMTA: v.host}
+		outcomes[i] = spool.Outcome{Recipient: d.attempt.Recipients[i], Status: v.Status, RemoteMTA: v.host, Passed: v.passed}
 	}
 	return outcomes
 }

@@ -24,8 +24,21 @@ func (s *session) recipient(i int, v verdict) {
 	if status.Success() {
 		ev.Ref = idIn(status.Text, ev.At)
 		ev.Text = fmt.Sprintf("%s has taken custody", s.target)
+		ev.Facts = append(ev.Facts, s.wishes(i)...)
 	}
 	s.add(ev)
+}
+
+// wishes says what became of what the sender asked to be told about the recipient at position i.
+func (s *session) wishes(i int) []trail.Fact {
+	asked := s.attempt.Item.Recipients[s.attempt.Recipients[i]].Report
+	if asked == (mail.Report{}) {
+		return nil
+	}
+	if s.speaksDSN() {
+		return []trail.Fact{{Name: "DSN", Value: "what the sender asked to be told was passed on"}}
+	}
+	return []trail.Fact{{Name: "DSN", Value: "the host does not offer it: what the sender asked to be told was not passed on"}}
 }
 
 // attempted tells of a host that took the message for nobody.

@@ -1,12 +1,15 @@
 package relay
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"waybill/internal/dns"
 	"waybill/internal/mail"
+	"waybill/internal/smtp"
+	"waybill/internal/spool"
 	"waybill/internal/trail"
 )
 
@@ -94,4 +97,31 @@ func FuzzWords(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What the sender asked to be told goes along; an address that an alias replaced becomes its ORCPT (RFC 3461 §5.2.1).
+func TestEnvelope(t *testing.T) {
+	t.Parallel()
+	path := func(local string) mail.Address { return mail.Address{Local: local, Domain: "b.test"} }
+	asked := mail.Report{Notify: mail.NotifyNever, Original: mail.OriginalRecipient{Type: "rfc822", Address: "x@y.test"}}
+	item := &spool.Item{
+		ReversePath: path("me"), UTF8: true, BodyType: mail.Body8BitMIME,
+		DSN: mail.DSN{Return: mail.ReturnHeader, EnvelopeID: "QQ314159"},
+		Recipients: []spool.Recipient{
+			{ForwardPath: path("plain")}, {ForwardPath: path("left out")}, {ForwardPath: path("asked"), Original: path("alias"), Report: asked},
+			{ForwardPath: path("new"), Original: path("alias")}, {ForwardPath: path("new"), Original: path("\u00fc")},
+		},
+	}
+	s := &session{delivery: &delivery{attempt: spool.Attempt{Item: item, Recipients: []int{0, 1, 2, 3, 4}}}, client: &smtp.Client{}}
+	tx := s.envelope([]int{0, 2, 3, 4})
+	if tx.DSN != item.DSN || tx.Body != item.BodyType || tx.UTF8 { // nobody has offered SMTPUTF8
+		t.Errorf("transaction %+v", tx)
+	}
+	want := []mail.Report{
+		{}, asked, {Original: mail.OriginalRecipient{Type: "rfc822", Address: "alias@b.test"}},
+		{Original: mail.OriginalRecipient{Type: "utf-8", Address: path("\u00fc").String()}},
+	}
+	if !slices.Equal(tx.Reports, want) || len(tx.Recipients) != len(want) {
+		t.Errorf("reports %+v, want %+v", tx.Reports, want)
+	}
 }

@@ -22,14 +22,15 @@ import (
 // A script in testdata describes one attempt: sections that begin with "-- name --".
 //
 //	message   reverse-path: me@a.test / recipients: you@b.test, … / next-hop: b.test (default: the domain of the
-//	          first recipient) / body: 8BITMIME / size: 1234 / text: a further line of content
+//	          first recipient) / body: 8BITMIME / size: 1234 / text: a further line of content / smtputf8: yes /
+//	          ret: FULL / envid: x / report: notify (a number) and ORCPT of the recipients, as "6 rfc822;a@b.test, …"
 //	dns       what the resolver knows, as package dnstest reads it; what is not there does not exist
 //	self      addresses of this server
 //	host A    what the host with that address does on its next connection, in order: "S: " sends a line, "C: "
 //	          expects one ("*" at its end stands for anything), "M:" expects content up to its dot, "T: 5m1s" lets
 //	          time pass, "TLS" does a handshake, "GARBAGE" answers the handshake with something else, "CLOSE"
 //	          closes; a first line "REFUSED" or "SILENT" refuses or ignores the connection
-//	outcomes  the expected outcomes, one line for each recipient ("*" as above)
+//	outcomes  the expected outcomes, one line for each recipient ("*" as above), with "(DSN)" if the host reports
 //	events    the expected events: kind and text or status, one a line ("*" as above)
 //	took      the expected duration
 type script struct {
@@ -92,6 +93,9 @@ func (s script) value(key string) string {
 
 func (s script) attempt(t *testing.T) spool.Attempt {
 	parse := func(text string) mail.Address {
+		if local, domain, _ := strings.Cut(text, "@"); !isASCII(mail.Address{Local: local}) {
+			return mail.Address{Local: local, Domain: domain}
+		}
 		a, _, err := mail.ParsePath("<" + text + ">")
 		if err != nil {
 			t.Fatal(err)
@@ -106,13 +110,31 @@ func (s script) attempt(t *testing.T) spool.Attempt {
 	if n, err := strconv.ParseInt(s.value("size"), 10, 64); err == nil {
 		item.Body.Size = n
 	}
+	item.UTF8 = s.value("smtputf8") == "yes"
+	item.DSN = mail.DSN{Return: mail.Return(s.value("ret")), EnvelopeID: s.value("envid")}
 	a := spool.Attempt{Item: item, Number: 1}
 	for i, text := range strings.Split(s.value("recipients"), ", ") {
 		item.Recipients = append(item.Recipients, spool.Recipient{ForwardPath: parse(text), State: spool.Pending})
 		a.Recipients = append(a.Recipients, i)
 	}
 	a.NextHop = item.Recipients[0].ForwardPath.Domain
+	if reports := s.value("report"); reports != "" {
+		for i, text := range strings.Split(reports, ", ") {
+			item.Recipients[i].Report = parseReport(t, text)
+		}
+	}
 	return a
+}
+
+func parseReport(t *testing.T, text string) (r mail.Report) {
+	notify, orcpt, _ := strings.Cut(text, " ")
+	n, err := strconv.Atoi(notify)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Notify = mail.Notify(n)
+	r.Original.Type, r.Original.Address, _ = strings.Cut(orcpt, ";")
+	return r
 }
 
 // content is the message that is sent. Its second line of text must be dot-stuffed.
@@ -199,7 +221,12 @@ func runScript(t *testing.T, s script, certificate tls.Certificate) {
 
 	var got []string
 	for _, o := range outcomes {
-		got = append(got, a.Item.Recipients[o.Recipient].ForwardPath.String()+": "+o.Status.String())
+		path := a.Item.Recipients[o.Recipient].ForwardPath
+		text := path.Local + "@" + path.Domain + ": " + o.Status.String()
+		if o.Passed {
+			text += " (DSN)"
+		}
+		got = append(got, text)
 	}
 	compare(t, "outcomes", s.lines("outcomes"), got)
 	if s.has("events") {

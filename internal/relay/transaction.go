@@ -13,7 +13,7 @@ func (s *session) transactions(ctx context.Context) {
 	if s.impossible(ctx) {
 		return
 	}
-	offered := s.openRecipients()
+	offered := s.sayable(s.openRecipients())
 	for len(offered) > 0 {
 		left, more := s.transaction(ctx, offered)
 		if !more || len(left) >= len(offered) {
@@ -39,7 +39,11 @@ func (s *session) impossible(ctx context.Context) bool {
 	var v verdict
 	if status, tooLarge := s.client.TooLarge(s.attempt.Item.Body.Total()); tooLarge {
 		v = ours(status.WithText("%s: %s", s.target, status.Text))
-	} else if s.attempt.Item.BodyType == mail.Body8BitMIME {
+	}
+	if v.Code == 0 && s.attempt.Item.UTF8 {
+		v = s.notInternational(ctx)
+	}
+	if v.Code == 0 && s.attempt.Item.BodyType == mail.Body8BitMIME {
 		v = s.notConverted(ctx)
 	}
 	if v.Code == 0 {
@@ -75,17 +79,14 @@ func (d *delivery) unreadable(err error) verdict {
 // transaction is one MAIL, RCPT…, DATA for the recipients at those positions. It returns those that the host would
 // take in a further transaction, if the connection is good for one.
 func (s *session) transaction(ctx context.Context, offered []int) (left []int, more bool) {
-	item := s.attempt.Item
-	content, err := s.relay.Content(ctx, item)
+	content, err := s.relay.Content(ctx, s.attempt.Item)
 	if err != nil {
 		s.because(s.unreadable(err))
 		return nil, false
 	}
 	defer content.Close()
-	tx := smtp.Transaction{ReversePath: item.ReversePath, Body: item.BodyType, Size: item.Body.Total(), Content: content}
-	for _, i := range offered {
-		tx.Recipients = append(tx.Recipients, s.path(i))
-	}
+	tx := s.envelope(offered)
+	tx.Content = content
 	results, err := s.client.Send(ctx, tx)
 	if !results.Mail.Success() {
 		v := s.words(results.Mail, err)
@@ -115,10 +116,26 @@ func (s *session) transaction(ctx context.Context, offered []int) (left []int, m
 	return left, more && err == nil
 }
 
+// envelope is the transaction for the recipients at those positions, without the content.
+func (s *session) envelope(offered []int) smtp.Transaction {
+	item := s.attempt.Item
+	tx := smtp.Transaction{
+		ReversePath: item.ReversePath, DSN: item.DSN, UTF8: item.UTF8 && s.speaksUTF8(),
+		Body: item.BodyType, Size: item.Body.Total(),
+	}
+	for _, i := range offered {
+		tx.Recipients = append(tx.Recipients, s.path(i))
+		tx.Reports = append(tx.Reports, s.report(i))
+	}
+	return tx
+}
+
 // ending is what a recipient that the host accepted got in the end.
 func (s *session) ending(results smtp.Results, err error) verdict {
 	if !results.Unknown {
-		return s.words(results.Data, err)
+		v := s.words(results.Data, err)
+		v.passed = v.Success() && s.speaksDSN()
+		return v
 	}
 	return ours(badConnection.WithText("%s: the connection was lost after the whole message was sent and before the reply: "+
 		"the host may have taken it, and then the next attempt delivers it twice", s.target))
