@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
@@ -58,8 +59,42 @@ func (c *connection) expect(code string) error {
 	}
 }
 
-// send delivers n messages over o.sessions connections, each kept for all its messages, and adds to filed how many
-// went to each mailbox. It returns the time from the dot to its reply for each message.
+// begin opens a session: greeting, EHLO and, if wanted, TLS whatever the certificate.
+func begin(ctx context.Context, address string, withTLS bool) (*connection, error) {
+	c, err := dial(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.expect("220"); err != nil {
+		return nil, c.giveUp(err)
+	}
+	if err := c.hello(); err != nil || !withTLS {
+		return c, c.giveUp(err)
+	}
+	fmt.Fprint(c.net, "STARTTLS\r\n")
+	if err := c.expect("220"); err != nil {
+		return nil, c.giveUp(err)
+	}
+	c.net = tls.Client(c.net, &tls.Config{InsecureSkipVerify: true})
+	c.in.Reset(c.net)
+	return c, c.giveUp(c.hello())
+}
+
+func (c *connection) hello() error {
+	fmt.Fprintf(c.net, "EHLO client.%s\r\n", domain)
+	return c.expect("250")
+}
+
+// giveUp closes the connection if err is not nil, and returns it.
+func (c *connection) giveUp(err error) error {
+	if err != nil {
+		c.close()
+	}
+	return err
+}
+
+// send delivers n messages over o.sessions connections at a time, each kept for all its messages unless o.single, and
+// adds to filed how many went to each mailbox. It returns the time from the dot to its reply for each message.
 func send(ctx context.Context, o options, address string, n int, filed *[mailboxes]int) ([]time.Duration, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -68,7 +103,7 @@ func send(ctx context.Context, o options, address string, n int, filed *[mailbox
 	replies := make([][]time.Duration, o.sessions)
 	for i := range o.sessions {
 		wg.Go(func() {
-			times, err := session(ctx, address, o.size, func() int { return int(next.Add(1)) - 1 }, n)
+			times, err := session(ctx, o, address, func() int { return int(next.Add(1)) - 1 }, n)
 			if err != nil {
 				cancel(fmt.Errorf("session %d: %w", i, err))
 			}
@@ -85,44 +120,79 @@ func send(ctx context.Context, o options, address string, n int, filed *[mailbox
 	return slices.Concat(replies...), nil
 }
 
-// session sends the messages whose numbers next gives, until n.
-func session(ctx context.Context, address string, size int, next func() int, n int) ([]time.Duration, error) {
-	c, err := dial(ctx, address)
-	if err != nil {
-		return nil, err
-	}
-	defer c.close()
-	stop := context.AfterFunc(ctx, c.close)
-	defer stop()
-	if err := c.expect("220"); err != nil {
-		return nil, err
-	}
-	fmt.Fprintf(c.net, "EHLO client.%s\r\n", domain)
-	if err := c.expect("250"); err != nil {
-		return nil, err
-	}
-	var times []time.Duration
-	letter := newLetter(size)
+// session sends the messages whose numbers next gives, until n. A server that turns it away, as one may that has too
+// many, is asked again like by any client.
+func session(ctx context.Context, o options, address string, next func() int, n int) (times []time.Duration, err error) {
+	letter := newLetter(o.size)
+	var c *connection
 	for i := next(); i < n; i = next() {
-		took, err := c.transaction(mailbox(i%mailboxes), letter.next(mailbox(i%mailboxes)))
-		if err != nil {
+		to := mailbox(i % mailboxes)
+		if c, err = ready(ctx, o, address, c, to); err != nil {
 			return nil, fmt.Errorf("message %d: %w", i, err)
 		}
+		took, err := c.content(letter.next(to))
+		if err != nil {
+			return nil, fmt.Errorf("message %d: %w", i, c.giveUp(err))
+		}
 		times = append(times, took)
+		if o.single {
+			if err := c.quit(); err != nil {
+				return nil, err
+			}
+			c = nil
+		}
 	}
-	fmt.Fprint(c.net, "QUIT\r\n")
-	return times, c.expect("221")
+	if c != nil {
+		err = c.quit()
+	}
+	return times, err
 }
 
-// transaction sends one message with its envelope in one group (RFC 2920) and returns how long the reply to the dot took.
-func (c *connection) transaction(to string, message []byte) (time.Duration, error) {
+// ready gives a connection, c if it is not nil, on which the server waits for the content of a message for to.
+func ready(ctx context.Context, o options, address string, c *connection, to string) (_ *connection, err error) {
+	for deadline := time.Now().Add(patience); ; {
+		if c == nil {
+			c, err = begin(ctx, address, o.tls)
+		}
+		if c != nil {
+			stop := context.AfterFunc(ctx, c.close)
+			err = c.envelope(to)
+			if stop(); err == nil {
+				return c, nil
+			}
+			c.close()
+			c = nil
+		}
+		if ctx.Err() != nil || time.Now().After(deadline) {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func (c *connection) quit() error {
+	defer c.close()
+	fmt.Fprint(c.net, "QUIT\r\n")
+	return c.expect("221")
+}
+
+// envelope sends MAIL, RCPT and DATA in one group (RFC 2920).
+func (c *connection) envelope(to string) error {
 	c.net.SetDeadline(time.Now().Add(patience))
 	fmt.Fprintf(c.net, "MAIL FROM:<sender@elsewhere.test>\r\nRCPT TO:<%s>\r\nDATA\r\n", to) // one write: one group
 	for _, code := range [...]string{"250", "250", "354"} {
 		if err := c.expect(code); err != nil {
-			return 0, err
+			return err
 		}
 	}
+	return nil
+}
+
+// content sends a message and returns how long the reply to the dot took.
+func (c *connection) content(message []byte) (time.Duration, error) {
 	if _, err := c.net.Write(message); err != nil {
 		return 0, err
 	}

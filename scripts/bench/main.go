@@ -22,11 +22,11 @@ type options struct {
 	out      string // directory of result.md and of the CPU profile
 	dir      string // parent of the servers' directories: the disk that is measured
 	rounds   int
-	sessions int
-	size     int // octets of a message
+	scenario // the main load; a trial puts its own here
 	messages map[string]int
 	only     string
 	keep     bool
+	all      bool // the further loads and the idle sessions too
 }
 
 func main() {
@@ -41,6 +41,7 @@ func main() {
 	flag.IntVar(&waybillMessages, "waybill-messages", 30000, "messages in a round of waybill")
 	flag.IntVar(&postfixMessages, "postfix-messages", 2000, "messages in a round of Postfix + Dovecot")
 	flag.StringVar(&o.only, "only", "", "measure only the `server` whose name begins so")
+	flag.BoolVar(&o.all, "all", true, "also measure the further loads and idle sessions")
 	flag.BoolVar(&o.keep, "keep", false, "keep the servers' directories, with their logs")
 	flag.Parse()
 	o.messages = map[string]int{nameWaybill: waybillMessages, namePostfix: postfixMessages}
@@ -93,6 +94,17 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 	table := report(o, servers, results)
+	if o.all {
+		further, err := runTrials(ctx, o, servers)
+		if err != nil {
+			return err
+		}
+		idle, err := idleCosts(ctx, o, servers)
+		if err != nil {
+			return err
+		}
+		table += "\n" + further + "\n" + idle
+	}
 	fmt.Print(table)
 	return os.WriteFile(filepath.Join(o.out, "result.md"), []byte(table), 0o644)
 }

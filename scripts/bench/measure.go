@@ -49,38 +49,52 @@ type loaded struct {
 	replies             []time.Duration
 }
 
+// startIn starts a server in a fresh directory of its own.
+func startIn(ctx context.Context, o options, s server, l launch) (dir string, r *running, err error) {
+	if dir, err = os.MkdirTemp(o.dir, "waybill-bench-"); err != nil {
+		return "", nil, err
+	}
+	// Postfix and Dovecot drop their privileges and must still reach what is inside.
+	if err = os.Chmod(dir, 0o755); err == nil {
+		l.dir = dir
+		r, err = s.start(ctx, l)
+	}
+	if err != nil {
+		err = fmt.Errorf("start: %w\n%s", err, logTail(dir))
+		os.RemoveAll(dir)
+	}
+	return dir, r, err
+}
+
+// cleanUp ends a server and removes its directory; if there was an error its logs are shown.
+func cleanUp(o options, dir string, r *running, err *error) {
+	if stopErr := r.stop(); *err == nil && stopErr != nil {
+		*err = fmt.Errorf("stop: %w", stopErr)
+	}
+	if *err != nil {
+		*err = fmt.Errorf("%w\n%s", *err, logTail(dir))
+	}
+	if !o.keep {
+		os.RemoveAll(dir)
+	}
+}
+
+// maxWarmUp is how many messages warm a server up, at most.
+const maxWarmUp = 400
+
 // load starts a fresh server, warms it up, sends n messages and waits until all are in their mailboxes.
 func load(ctx context.Context, o options, s server, l launch, n int, i instrument) (result loaded, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	dir, err := os.MkdirTemp(o.dir, "waybill-bench-")
+	dir, running, err := startIn(ctx, o, s, l)
 	if err != nil {
 		return loaded{}, err
 	}
-	if !o.keep {
-		defer os.RemoveAll(dir)
-	}
-	// Postfix and Dovecot drop their privileges and must still reach what is inside.
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return loaded{}, err
-	}
-	l.dir = dir
-	running, err := s.start(ctx, l)
-	if err != nil {
-		return loaded{}, fmt.Errorf("start: %w", err)
-	}
-	defer func() {
-		if stopErr := running.stop(); err == nil && stopErr != nil {
-			err = fmt.Errorf("stop: %w", stopErr)
-		}
-		if err != nil {
-			err = fmt.Errorf("%w\n%s", err, logTail(dir))
-		}
-	}()
+	defer cleanUp(o, dir, running, &err)
 
 	// The warm-up lets each server make its processes, files and caches.
 	var filed [mailboxes]int
-	if _, err := send(ctx, o, running.smtp, 20*o.sessions, &filed); err != nil {
+	if _, err := send(ctx, o, running.smtp, min(20*o.sessions, n, maxWarmUp), &filed); err != nil {
 		return loaded{}, fmt.Errorf("warm up: %w", err)
 	}
 	if err := awaitDelivery(ctx, running.pop3, filed); err != nil {

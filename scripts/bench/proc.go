@@ -117,6 +117,14 @@ func ownCPU() time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
+// memoryOf is the sum of the processes' proportional set sizes, in octets: what several share counts once.
+func memoryOf(processes []process) (sum int64) {
+	for _, p := range processes {
+		sum += procNumber(p.pid, "smaps_rollup", "Pss:") * 1024
+	}
+	return sum
+}
+
 // usageMeter measures CPU, writes and memory of the servers during a load.
 type usageMeter struct {
 	begin, end usage
@@ -131,11 +139,7 @@ func (m *usageMeter) before(generator int) error {
 	m.stop = make(chan struct{})
 	m.wg.Go(func() {
 		for {
-			var sum int64
-			for _, p := range serverProcesses(generator) {
-				sum += procNumber(p.pid, "smaps_rollup", "Pss:") * 1024
-			}
-			m.peak = max(m.peak, sum)
+			m.peak = max(m.peak, memoryOf(serverProcesses(generator)))
 			select {
 			case <-m.stop:
 				return

@@ -59,14 +59,7 @@ func report(o options, servers []server, results map[string]*series) string {
 	for _, s := range servers {
 		fmt.Fprintf(&b, " %s |", s.name())
 	}
-	if len(servers) > 1 {
-		b.WriteString(" times better |")
-	}
-	b.WriteString("\n|---|" + strings.Repeat("---:|", len(servers)))
-	if len(servers) > 1 {
-		b.WriteString("---:|")
-	}
-	b.WriteByte('\n')
+	b.WriteString(timesHead(servers) + "\n|---|" + strings.Repeat("---:|", len(servers)) + timesRule(servers) + "\n")
 	for _, r := range rows {
 		b.WriteString(r.line(servers, results))
 	}

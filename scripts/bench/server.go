@@ -108,6 +108,7 @@ func (postfixDovecot) start(ctx context.Context, l launch) (*running, error) {
 		directory(l.dir, "data", "postfix"), directory(l.dir, "mail", "nobody"),
 		os.WriteFile(filepath.Join(l.dir, "mailboxes"), []byte(addresses.String()), 0o644),
 		os.WriteFile(filepath.Join(l.dir, "users"), []byte(users.String()), 0o644),
+		selfSigned(l.dir),
 		expand("postfix-main.cf.tmpl", filepath.Join(l.dir, "postfix", "main.cf"), values),
 		expand("postfix-master.cf.tmpl", filepath.Join(l.dir, "postfix", "master.cf"), values),
 		expand("dovecot.conf.tmpl", filepath.Join(l.dir, "dovecot.conf"), values),
