@@ -18,6 +18,9 @@ const (
 	blockCache = 32 << 20
 	// separateFrom is the size of the values that go into files of their own, which compaction does not copy.
 	separateFrom = 512
+	// referenceDepth is as good as none: beyond it a compaction copies the values of neighbouring keys together, for the
+	// sake of scans. Bodies are read one at a time. With 10, large messages were written a third time.
+	referenceDepth = 1000
 )
 
 // cacheSize leaves room for the table being filled and the one being written out.
@@ -48,7 +51,7 @@ func (s *Store) tuned(g *generation) *pebble.Options {
 	}
 	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
 		return pebble.ValueSeparationPolicy{
-			Enabled: true, MinimumSize: separateFrom, MaxBlobReferenceDepth: 10,
+			Enabled: true, MinimumSize: separateFrom, MaxBlobReferenceDepth: referenceDepth,
 			RewriteMinimumAge: time.Minute, TargetGarbageRatio: 0.3,
 		}
 	}
