@@ -1,6 +1,8 @@
 // Package directory knows who is local: the domains that this node takes mail for, their accounts, and who may log in.
 // Domains come from the configuration, accounts from the store.
 //
+// An address with a tag, name+tag@domain, is its account's like name@domain, unless an account of its own has it.
+//
 // What it does not do: aliases do not exist yet, and a password is never stored, logged or part of an error; only its
 // argon2id hash is kept.
 package directory
@@ -78,8 +80,8 @@ func (d *Directory) domain(name string) (config.Domain, bool) {
 	return config.Domain{}, false
 }
 
-// Lookup returns the account that has an address. postmaster has one in every local domain that has any account, and
-// without a domain or at the host's own name too (RFC 5321 §4.5.1). Errors: ErrNoAccount, those of the store.
+// Lookup returns the account that has an address. postmaster has one in every local domain, and without a domain or at
+// the host's own name too, as long as there is any account (RFC 5321 §4.5.1). Errors: ErrNoAccount, those of the store.
 func (d *Directory) Lookup(ctx context.Context, addr mail.Address) (Account, error) {
 	if err := ctx.Err(); err != nil {
 		return Account{}, err
@@ -114,10 +116,31 @@ func (d *Directory) lookup(snap store.Snapshot, addr mail.Address) (Account, err
 	}
 	addr.Domain = domain.Name
 	account, err := get(snap, addr)
+	if base, tagged := cutTag(addr); tagged && errors.Is(err, ErrNoAccount) {
+		return d.lookup(snap, base)
+	}
 	if isPostmaster && errors.Is(err, ErrNoAccount) {
-		return d.postmaster(snap, domain)
+		return firstFound(append([]config.Domain{domain}, d.domains...), func(x config.Domain) (Account, error) {
+			return d.postmaster(snap, x)
+		})
 	}
 	return account, err
+}
+
+// cutTag returns an address without its tag, if it has one.
+func cutTag(addr mail.Address) (base mail.Address, tagged bool) {
+	local, _, tagged := strings.Cut(addr.Local, "+")
+	return mail.Address{Local: local, Domain: addr.Domain}, tagged && local != ""
+}
+
+// Owns says whether an address belongs to an account: whether mail for it comes to the account, so that who writes under
+// it gets the answers. Errors: those of the store.
+func (d *Directory) Owns(ctx context.Context, account, addr mail.Address) (bool, error) {
+	owner, err := d.Lookup(ctx, addr)
+	if errors.Is(err, ErrNoAccount) {
+		return false, nil
+	}
+	return err == nil && owner.Key() == account.Key(), err
 }
 
 // postmaster returns the account that the configuration names, else the domain's first.

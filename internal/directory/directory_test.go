@@ -60,6 +60,28 @@ func add(t testing.TB, d *Directory, addr, password string) {
 	}
 }
 
+func TestOwns(t *testing.T) {
+	t.Parallel()
+	d := New(open(t), domains("a.test", "b.test"), cheap)
+	for _, a := range []string{"zoe@a.test", "Alice@a.test", "alice+own@a.test", "alice@b.test"} {
+		add(t, d, a, "secret")
+	}
+	for addr, want := range map[string]bool{
+		"alice@a.test": true, "ALICE@A.test": true, "alice+x@a.test": true, "Alice+X+Y@a.test": true,
+		"alice+own@a.test": false, "alice@b.test": false, "alice@c.test": false, "zoe@a.test": false, "nobody@a.test": false,
+		"alicex@a.test": false, "postmaster@a.test": false, "x+alice@a.test": false,
+	} {
+		if got, err := d.Owns(t.Context(), address(t, "alice@a.test"), address(t, addr)); err != nil || got != want {
+			t.Errorf("%s: %v, %v", addr, got, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if ok, err := d.Owns(ctx, address(t, "alice@a.test"), address(t, "alice@a.test")); ok || !errors.Is(err, context.Canceled) {
+		t.Errorf("with a done context: %v, %v", ok, err)
+	}
+}
+
 func TestIsLocal(t *testing.T) {
 	t.Parallel()
 	d := New(open(t), domains("a.test", "b.test"), Options{Hostname: "mail.a.test"})
@@ -76,7 +98,7 @@ func TestLookup(t *testing.T) {
 	named.Hostname = "Mail.a.test"
 	d := New(open(t), domains("empty.test", "a.test", "b.test chief@b.test", "c.test gone@c.test", "d.test p@elsewhere.test"), named)
 	for _, a := range []string{"Zoe@a.test", "alice@a.test", "bob@b.test", "chief@b.test", "first@c.test", "first@d.test",
-		`"with space"@a.test`} {
+		"alice+own@a.test", `"with space"@a.test`} {
 		add(t, d, a, "secret")
 	}
 	for addr, want := range map[string]string{
@@ -85,6 +107,11 @@ func TestLookup(t *testing.T) {
 		"zoe@a.test":            "Zoe@a.test",
 		`"With Space"@a.test`:   `"with space"@a.test`,
 		`"alice"@a.test`:        "alice@a.test",
+		"Alice+List@A.test":     "alice@a.test",
+		"alice+@a.test":         "alice@a.test",
+		"alice+own@a.test":      "alice+own@a.test",
+		"+alice@a.test":         "",
+		"nobody+alice@a.test":   "",
 		"alice@b.test":          "",
 		"alice@elsewhere.test":  "",
 		"nobody@a.test":         "",
@@ -93,7 +120,7 @@ func TestLookup(t *testing.T) {
 		"postmaster@c.test":     "first@c.test",
 		"postmaster@d.test":     "first@d.test",
 		"postmaster":            "Zoe@a.test", // of the first domain that has one
-		"postmaster@empty.test": "",
+		"postmaster@empty.test": "Zoe@a.test", // nobody is nearer
 		"postmaster@other.test": "",
 		// Reports come from the host's own name; an answer to one must reach somebody.
 		"MAILER-DAEMON@mail.a.test": "Zoe@a.test",
