@@ -42,6 +42,14 @@ func First(header []byte, name string) string {
 	return ""
 }
 
+// CountFields returns the number of fields of a header, and of lines that are none; it has no bounds.
+func CountFields(header []byte) (n int) {
+	for ; len(header) > 0; n++ {
+		header = header[fieldEnd(header):]
+	}
+	return n
+}
+
 // CountReceived returns the number of Received fields: the hops so far (RFC 5321 §6.3).
 func CountReceived(header []byte) int {
 	n := 0
@@ -65,23 +73,45 @@ func named(header []byte, name string) iter.Seq[Field] {
 // each yields the fields as Fields returns them.
 func each(header []byte) iter.Seq[Field] {
 	return func(yield func(Field) bool) {
-		rest := header[:min(len(header), MaxHeader)]
-		for n := 0; len(rest) > 0 && n < MaxFields; {
+		n := 0
+		for f, ok := range Walk(header[:min(len(header), MaxHeader)]) {
+			if !ok {
+				continue
+			}
+			if n++; n > MaxFields || !yield(f) {
+				return
+			}
+		}
+	}
+}
+
+// Walk yields each field of a header with true, and each line that is no field, with what is folded below it, as the Raw
+// of a Field with false. It ends at the empty line or at the end of header, and has no bounds besides.
+func Walk(header []byte) iter.Seq2[Field, bool] {
+	return func(yield func(Field, bool) bool) {
+		for rest := header; len(rest) > 0; {
 			raw := rest[:fieldEnd(rest)]
 			rest = rest[len(raw):]
 			if len(trimLineEnd(raw)) == 0 {
 				return
 			}
 			name, value, ok := splitField(raw)
-			if !ok {
-				continue
-			}
-			n++
-			if !yield(Field{Name: name, Raw: raw, Value: value}) {
+			if !yield(Field{Name: name, Raw: raw, Value: value}, ok) {
 				return
 			}
 		}
 	}
+}
+
+// Strip removes from a header, in place, the fields that drop says, and returns what is left: all else stays octet by octet.
+func Strip(header []byte, drop func(Field) bool) []byte {
+	kept := header[:0]
+	for f, ok := range Walk(header) { // reads ahead of what is moved
+		if !ok || !drop(f) {
+			kept = append(kept, f.Raw...)
+		}
+	}
+	return kept
 }
 
 // fieldEnd returns the length of the first line of b with all lines that are folded below it.

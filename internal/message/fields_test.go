@@ -81,3 +81,15 @@ func FuzzFields(f *testing.F) {
 		}
 	})
 }
+
+func TestStrip(t *testing.T) {
+	t.Parallel()
+	header := "Bcc: a\r\n\tb\r\nTo: c\r\nno field\r\n bcc: folded below it\r\nBCC : d\r\nX: e\r\n\r\nBcc: body"
+	want := "To: c\r\nno field\r\n bcc: folded below it\r\nX: e\r\n"
+	if n := CountFields([]byte(want)); n != 3 {
+		t.Errorf("%d fields are counted", n)
+	}
+	if got := Strip([]byte(header), func(f Field) bool { return strings.EqualFold(f.Name, "Bcc") }); string(got) != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -1,11 +1,6 @@
 package message
 
-import "bytes"
-
-// maxHead bounds the header that a Head keeps, in octets.
-const maxHead = 128 << 10
-
-// Head keeps the header section of a message that is written through it, up to 128 KiB, and forgets the rest. The zero
+// Head keeps the header section of a message that is written through it, up to MaxHeader, and forgets the rest. The zero
 // value is ready for use.
 type Head struct {
 	kept  []byte
@@ -27,13 +22,11 @@ func (h *Head) Write(p []byte) (int, error) {
 const headPiece = 1 << 10
 
 func (h *Head) take(p []byte) {
-	from := max(0, len(h.kept)-3) // the empty line may have begun before p
-	h.kept = append(h.kept, p[:min(len(p), maxHead-len(h.kept))]...)
-	if bytes.HasPrefix(h.kept, []byte("\r\n")) {
-		h.kept, h.ended = h.kept[:0], true
-	} else if i := bytes.Index(h.kept[from:], []byte("\r\n\r\n")); i >= 0 {
-		h.kept, h.ended = h.kept[:from+i+2], true
-	} else if len(h.kept) >= maxHead {
+	known := len(h.kept)
+	h.kept = append(h.kept, p[:min(len(p), MaxHeader-known)]...)
+	if end := headerEnd(h.kept, known); end >= 0 {
+		h.kept, h.ended = h.kept[:end], true
+	} else if len(h.kept) >= MaxHeader {
 		h.ended = true
 	}
 }

@@ -8,16 +8,16 @@ import (
 )
 
 func TestHead(t *testing.T) {
-	long := "X: " + strings.Repeat("y", maxHead) + "\r\nFrom: too far\r\n\r\n"
+	long := "X: " + strings.Repeat("y", MaxHeader) + "\r\nFrom: too far\r\n\r\n"
 	for in, want := range map[string]string{
 		"From: a\r\nTo: b\r\n\r\nbody: x\r\n": "From: a\r\nTo: b\r\n",
 		"\r\nFrom: in the body\r\n":           "",
 		"From: a\r\n":                         "From: a\r\n",
 		"From: a\r\n\r\n\r\n":                 "From: a\r\n",
 		"":                                    "",
-		long:                                  long[:maxHead],
+		long:                                  long[:MaxHeader],
 	} {
-		for _, size := range []int{1, 2, 3, 1 << 20} { // however the message is cut
+		for _, size := range []int{1, 2, 3, 2 << 20} { // however the message is cut
 			var h Head
 			for chunk := range slices.Chunk([]byte(in), size) {
 				h.Write(chunk)

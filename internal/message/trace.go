@@ -18,7 +18,7 @@ type Received struct {
 	Name string       // reverse name that leads back to Addr; "" becomes "unknown"
 	Addr netip.Addr   // the peer's
 	By   string       // this server
-	With string       // SMTP, ESMTP, ESMTPS, ESMTPA or ESMTPSA (RFC 3848)
+	With string       // SMTP, ESMTP, UTF8SMTP …, with S for TLS and A for AUTH (RFC 3848, RFC 6531 §4.3)
 	ID   mail.ID      // of the message in this server's custody
 	TLS  string       // version and cipher, "" for none
 	For  mail.Address // the only recipient; null for none
@@ -57,18 +57,22 @@ func (r Received) String() string {
 	return f.end()
 }
 
-// helloWord is a peer's name for itself as one word of the field's grammar.
+// helloWord is a peer's name for itself as one word of the field's grammar: a domain, an address literal, or what is left
+// when all that could be taken for something else is struck out (RFC 5321 §4.4, extended-domain).
 func helloWord(hello string) string {
-	word := strings.Map(func(r rune) rune {
-		if strings.ContainsRune(" ();,\\\"<>@", r) {
-			return '?'
+	if addr, err := mail.ParseLiteral(hello); err == nil {
+		return mail.Literal(addr)
+	}
+	word := []byte(ascii(hello, maxHello))
+	for i, c := range word {
+		if c == '.' && (i == 0 || i == len(word)-1 || word[i-1] == '.') || c != '.' && !isAtomRune(rune(c)) {
+			word[i] = '?'
 		}
-		return r
-	}, ascii(hello, maxHello))
-	if word == "" {
+	}
+	if len(word) == 0 {
 		return "unknown"
 	}
-	return word
+	return string(word)
 }
 
 // comment makes a text fit to stand within parentheses (RFC 5322 §3.2.2).
@@ -90,6 +94,9 @@ func DeliveredTo(account mail.Address) string {
 func MessageID(id mail.ID, host string) string {
 	return "Message-ID: <" + string(id) + "@" + helloWord(host) + ">\r\n"
 }
+
+// Originator returns a From or Sender field for a message that came without one.
+func Originator(name string, a mail.Address) string { return name + ": " + a.Path() + "\r\n" }
 
 // Date returns a Date field (RFC 5322 §3.6.1).
 func Date(at time.Time) string { return "Date: " + dateTime(at) + "\r\n" }

@@ -33,7 +33,17 @@ func TestReceived(t *testing.T) {
 		"hostile words": {
 			Received{From: "x\r\nBcc: y (z) [1]\x00ü<>", Name: "a(b)\r\nc", Addr: netip.MustParseAddr("::ffff:192.0.2.1"), By: "mail.test",
 				With: "SMTP", ID: "01ABCDEFGHJKMN", At: noon},
-			"Received: from x?Bcc:?y??z??[1]???? (a?b? c [192.0.2.1])\r\n\tby mail.test with SMTP id 01ABCDEFGHJKMN;\r\n" +
+			"Received: from x?Bcc??y??z???1????? (a?b? c [192.0.2.1])\r\n\tby mail.test with SMTP id 01ABCDEFGHJKMN;\r\n" +
+				"\tMon, 23 Nov 2026 12:00:00 +0000\r\n",
+		},
+		"a literal for a name": {
+			Received{From: "[IPv6:2001:DB8::1]", Addr: netip.MustParseAddr("192.0.2.1"), By: "mail.test", With: "ESMTP", ID: "01ABCDEFGHJKMN", At: noon},
+			"Received: from [IPv6:2001:db8::1] (unknown [192.0.2.1])\r\n\tby mail.test with ESMTP id 01ABCDEFGHJKMN;\r\n" +
+				"\tMon, 23 Nov 2026 12:00:00 +0000\r\n",
+		},
+		"dots and brackets that make no name": {
+			Received{From: ".a..b[1].", Addr: netip.MustParseAddr("192.0.2.1"), By: "mail.test", With: "ESMTP", ID: "01ABCDEFGHJKMN", At: noon},
+			"Received: from ?a.?b?1?? (unknown [192.0.2.1])\r\n\tby mail.test with ESMTP id 01ABCDEFGHJKMN;\r\n" +
 				"\tMon, 23 Nov 2026 12:00:00 +0000\r\n",
 		},
 		"nothing said": {
@@ -69,9 +79,9 @@ func FuzzReceived(f *testing.F) {
 func TestSmallFields(t *testing.T) {
 	t.Parallel()
 	got := ReturnPath(mail.Address{}) + DeliveredTo(mail.Address{Local: "a b", Domain: "c.test"}) +
-		MessageID("01ABCDEFGHJKMN", "mail.test") + Date(noon)
+		MessageID("01ABCDEFGHJKMN", "mail.test") + Date(noon) + Originator("From", mail.Address{Local: "a b", Domain: "c.test"})
 	want := "Return-Path: <>\r\nDelivered-To: \"a b\"@c.test\r\nMessage-ID: <01ABCDEFGHJKMN@mail.test>\r\n" +
-		"Date: Mon, 23 Nov 2026 12:00:00 +0000\r\n"
+		"Date: Mon, 23 Nov 2026 12:00:00 +0000\r\nFrom: <\"a b\"@c.test>\r\n"
 	if got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
