@@ -72,8 +72,10 @@ type Limits struct {
 	MessageSize    int64   // octets
 	Recipients     int     // of one message
 	MinFree        int64   // octets free on the disk of Data; below it mail is refused with 452
-	RatePerAddress float64 // not built yet: must be 0
-	RatePerAccount float64 // not built yet: must be 0
+	HeaderSize     int64   // octets of a message's header
+	Received       int     // number of Received fields from which on a message is in a loop
+	RatePerAddress float64 // messages a second from one stranger's address; 0: off
+	RatePerAccount float64 // messages a second from one account; 0: off
 }
 
 // Domain is a domain whose mail we take.

@@ -33,7 +33,12 @@ const (
 	defaultMessageSize = 50 << 20
 	defaultRecipients  = 1000
 	defaultMinFree     = 64 << 20
+	defaultHeaderSize  = 256 << 10
+	defaultReceived    = 100
 )
+
+// maxHeaderSize bounds what may be set as header_size: all that look at headers look so far.
+const maxHeaderSize = 1 << 20
 
 // Default returns the configuration of a file that sets nothing. Hostname and Data have no default.
 func Default() Config {
@@ -42,7 +47,10 @@ func Default() Config {
 			Retry:  []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour},
 			Expire: defaultExpire,
 		},
-		Limits: Limits{MessageSize: defaultMessageSize, Recipients: defaultRecipients, MinFree: defaultMinFree},
+		Limits: Limits{
+			MessageSize: defaultMessageSize, Recipients: defaultRecipients, MinFree: defaultMinFree,
+			HeaderSize: defaultHeaderSize, Received: defaultReceived,
+		},
 	}
 }
 
@@ -98,8 +106,15 @@ func settings() []setting {
 			scalar(func(t target) *int { return &t.config.Limits.Recipients }, positive(number))},
 		{"limits.min_free", "size", `"64MiB"`, "Room on the disk of `data` below which mail is refused with 452 while everything else goes on. `0`: never.",
 			scalar(func(t target) *int64 { return &t.config.Limits.MinFree }, size)},
-		{"limits.rate_per_address", "number", "0", "Messages a second from one address. Not built yet: must be 0, which is off.", notBuilt("write 0")},
-		{"limits.rate_per_account", "number", "0", "Messages a second from one account. Not built yet: must be 0, which is off.", notBuilt("write 0")},
+		{"limits.header_size", "size", `"256KiB"`, "Largest header of a message, 1 MiB at most; beyond it 552.",
+			scalar(func(t target) *int64 { return &t.config.Limits.HeaderSize }, atMost(maxHeaderSize, positive(size)))},
+		{"limits.received", "number", "100", "Received fields from which on a message is taken to be in a loop, and gets 554. RFC 5321 asks for 100 or more.",
+			scalar(func(t target) *int { return &t.config.Limits.Received }, positive(number))},
+		{"limits.rate_per_address", "number", "0", "Messages a second from one IPv4 address or IPv6 /64 on the `smtp` listeners, trusted ones excepted; " +
+			"a minute's worth may come at once, beyond it 450. Fractions are welcome. `0`: off.",
+			fraction(func(t target) *float64 { return &t.config.Limits.RatePerAddress })},
+		{"limits.rate_per_account", "number", "0", "The same for one account on the submission listeners.",
+			fraction(func(t target) *float64 { return &t.config.Limits.RatePerAccount })},
 
 		{"domain.name", "domain name", "", "A domain whose mail is taken. Required in each `[[domain]]`.",
 			text(func(t target) *string { return &t.domain.Name }, domainName)},
@@ -193,6 +208,38 @@ func positive[T int | int64](parse func(string) (T, *mistake)) func(string) (T, 
 		}
 		return n, m
 	}
+}
+
+func atMost[T int | int64](most T, parse func(string) (T, *mistake)) func(string) (T, *mistake) {
+	return func(s string) (T, *mistake) {
+		n, m := parse(s)
+		if m == nil && n > most {
+			m = wrong(s+" is too much", fmt.Sprintf("write %d or less", most))
+		}
+		return n, m
+	}
+}
+
+// fraction sets a number that may have a fraction, written with or without quotes.
+func fraction(at func(target) *float64) setter {
+	set := scalar(at, rate)
+	return func(t target, v value) []mistake {
+		if v.kind == unstable.Float {
+			v.kind = unstable.String
+		}
+		return set(t, v)
+	}
+}
+
+// maxRate bounds what may be set as messages a second, far above what a machine takes.
+const maxRate = 1_000_000
+
+func rate(s string) (float64, *mistake) {
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(n >= 0 && n <= maxRate) {
+		return 0, wrong(fmt.Sprintf("%q is no number of messages a second", s), "write one like 2 or 0.5; 0 is off")
+	}
+	return n, nil
 }
 
 func number(s string) (int, *mistake) {

@@ -37,13 +37,16 @@ type Spool interface {
 	Open(ctx context.Context, item *spool.Item) (*bodies.Reader, error)
 }
 
-// Options is what an Agent works with. All but Logger is required.
+// Options is what an Agent works with. All but MaxReceived and Logger is required.
 type Options struct {
 	Directory Directory
 	Mailboxes Mailboxes
 	Spool     Spool
 	Hostname  string // names the agent in events
-	Logger    *slog.Logger
+	// MaxReceived is the number of Received fields from which on a message is in a loop; the receiver's, so that nothing is
+	// taken there and found to be in a loop here. Default: message.MaxReceived.
+	MaxReceived int
+	Logger      *slog.Logger
 }
 
 // Agent files messages. It is safe for concurrent use.
@@ -53,6 +56,9 @@ type Agent struct{ Options }
 func New(o Options) *Agent {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.MaxReceived == 0 {
+		o.MaxReceived = message.MaxReceived
 	}
 	return &Agent{o}
 }
@@ -110,7 +116,7 @@ func (d *delivery) recipient(ctx context.Context, path mail.Address, hops messag
 		return spool.Outcome{Status: d.failed(path, "account could not be looked up", err)}
 	}
 	d.decided(path, "local", fmt.Sprintf("%s is an account of %s", account.Address, account.Address.Domain), nil)
-	if rule := hops.Loop(account.Address); rule != "" {
+	if rule := hops.Loop(d.agent.MaxReceived, account.Address); rule != "" {
 		status := loop.WithText("the message is in a loop: %s", rule)
 		d.decided(path, "loop", rule, &status)
 		return spool.Outcome{Status: status, Untold: untoldLoop}

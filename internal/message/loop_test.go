@@ -17,7 +17,7 @@ func TestLoop(t *testing.T) {
 		strings.Repeat("Received: x\r\n", MaxReceived-1):             "",
 		strings.Repeat("Received: x\r\n", MaxReceived):               "100 Received fields, fewer than 100 are allowed",
 	} {
-		if got := HopsOf([]byte(header)).Loop(alice, bob); got != want {
+		if got := HopsOf([]byte(header)).Loop(MaxReceived, alice, bob); got != want {
 			t.Errorf("Loop(%.60q) = %q, want %q", header, got, want)
 		}
 	}

@@ -121,7 +121,7 @@ func (n *Node) build(o Options) error {
 		Store: n.engine, Spool: n.spool, Trail: n.trail, IsLocal: n.directory.IsLocal,
 		Local: localdelivery.New(localdelivery.Options{
 			Directory: n.directory, Mailboxes: n.mailboxes, Spool: n.spool, Hostname: c.Hostname,
-			Logger: n.logger,
+			MaxReceived: c.Limits.Received, Logger: n.logger,
 		}),
 		Remote: relay.New(relay.Options{
 			Hostname: c.Hostname, Resolver: n.resolver, Dial: n.dial, Content: n.content, IsSelf: n.isSelf, Logger: n.logger,
@@ -130,9 +130,11 @@ func (n *Node) build(o Options) error {
 	})
 	n.receiver = receiver.New(receiver.Options{
 		Hostname: c.Hostname, Node: o.Number, Store: n.engine, Spool: n.spool, Trail: n.trail,
-		Directory: n.directory, Names: n.resolver, Queue: n.queue,
+		Directory: n.directory, Owners: n.directory, Names: n.resolver, Queue: n.queue,
 		Trusted: c.Relay.Trusted, CleartextFrom: c.Auth.CleartextFrom, Expire: c.Queue.Expire,
-		MinFree: uint64(c.Limits.MinFree), DiskFree: n.engine.DiskFree, Logger: n.logger,
+		MinFree: uint64(c.Limits.MinFree), DiskFree: n.engine.DiskFree,
+		HeaderSize: int(c.Limits.HeaderSize), MaxReceived: c.Limits.Received,
+		RatePerAddress: c.Limits.RatePerAddress, RatePerAccount: c.Limits.RatePerAccount, Logger: n.logger,
 	})
 	n.maildrop = maildrop.New(maildrop.Options{
 		Directory: n.directory, Mailboxes: n.mailboxes, Trail: n.trail, Store: n.engine,

@@ -13,6 +13,7 @@ import (
 	"waybill/internal/directory"
 	"waybill/internal/dns"
 	"waybill/internal/mail"
+	"waybill/internal/message"
 	"waybill/internal/smtp"
 	"waybill/internal/spool"
 	"waybill/internal/store"
@@ -34,6 +35,11 @@ type Directory interface {
 	Authenticate(ctx context.Context, login, password string) (directory.Account, error)
 }
 
+// Owners tells whether an address belongs to an account.
+type Owners interface {
+	Owns(ctx context.Context, account, addr mail.Address) (bool, error)
+}
+
 // Names finds the confirmed reverse name of an address; "" means that there is none.
 type Names interface {
 	Confirm(ctx context.Context, addr netip.Addr) (name string, evidence []dns.Answer, err error)
@@ -44,7 +50,7 @@ type Queue interface {
 	Enqueue(item *spool.Item)
 }
 
-// Options is what a Receiver works with. All but Logger is required.
+// Options is what a Receiver works with. All but Logger, and what names its default, is required.
 type Options struct {
 	Hostname  string
 	Node      uint16 // number of this node, part of every message id
@@ -52,6 +58,7 @@ type Options struct {
 	Spool     *spool.Spool
 	Trail     *trail.Trail
 	Directory Directory
+	Owners    Owners
 	Names     Names
 	Queue     Queue
 
@@ -60,18 +67,39 @@ type Options struct {
 	Expire        time.Duration  // age at which a message is given up
 	MinFree       uint64         // octets
 	DiskFree      func() (uint64, error)
-	Logger        *slog.Logger
+
+	HeaderSize     int     // octets of a message's header; default 256 KiB
+	MaxReceived    int     // Received fields from which on a message is in a loop; default message.MaxReceived
+	RatePerAddress float64 // messages a second from one stranger's address; 0: any
+	RatePerAccount float64 // messages a second from one account; 0: any
+
+	Logger *slog.Logger
 }
+
+// defaultHeaderSize is far above what is sent in earnest, and little beside a session.
+const defaultHeaderSize = 256 << 10
 
 // Receiver makes the sessions of a node's SMTP listeners. It is safe for concurrent use.
 type Receiver struct {
 	Options
-	space *space
+	space     *space
+	guard     *guard
+	addresses *rates[netip.Prefix]
+	accounts  *rates[string]
 }
 
 // New returns a Receiver.
 func New(o Options) *Receiver {
-	return &Receiver{Options: o, space: &space{minFree: o.MinFree, diskFree: o.DiskFree}}
+	if o.HeaderSize == 0 {
+		o.HeaderSize = defaultHeaderSize
+	}
+	if o.MaxReceived == 0 {
+		o.MaxReceived = message.MaxReceived
+	}
+	return &Receiver{
+		Options: o, space: &space{minFree: o.MinFree, diskFree: o.DiskFree}, guard: newGuard(),
+		addresses: newRates[netip.Prefix](o.RatePerAddress), accounts: newRates[string](o.RatePerAccount),
+	}
 }
 
 // Sessions returns the function that an smtp.Server of that kind of listener makes its sessions with.

@@ -3,41 +3,50 @@ package receiver
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
-	"waybill/internal/dialogue"
 	"waybill/internal/directory"
 	"waybill/internal/mail"
 	"waybill/internal/smtp"
+	"waybill/internal/spool"
 	"waybill/internal/trail"
 )
 
 // Rcpt decides about one recipient: is it ours, and if not, may this client relay?
-func (s *session) Rcpt(ctx context.Context, forward mail.Address, _ smtp.RcptParams) mail.Status {
+func (s *session) Rcpt(ctx context.Context, forward mail.Address, p smtp.RcptParams) mail.Status {
 	if forward.Domain == "" || s.r.Directory.IsLocal(forward.Domain) {
-		return s.rcptLocal(ctx, forward)
+		return s.rcptLocal(ctx, forward, p.Report)
 	}
 	rule, allowed := s.relayAllowed()
 	d := trail.Decision{Question: "may this client relay?", Outcome: "allowed", Rule: rule}
 	if !allowed {
 		d.Outcome = "refused"
 		d.Reason = forward.Domain + " is not ours, " + s.peer.String() + " is in no trusted network, and nobody has logged in"
+		if rule != closed {
+			d.Reason = forward.Domain + " is not ours, and nobody has logged in"
+		}
 		status := relayingDenied.WithText("%s... Relaying denied", forward)
 		s.refuse(d, status, forward.String())
 		return status
 	}
-	return s.takeRcpt(forward, d)
+	return s.takeRcpt(forward, p.Report, d)
 }
 
 // rcptLocal asks the directory for a recipient in one of our domains.
-func (s *session) rcptLocal(ctx context.Context, forward mail.Address) mail.Status {
+func (s *session) rcptLocal(ctx context.Context, forward mail.Address, report mail.Report) mail.Status {
 	account, err := s.r.Directory.Lookup(ctx, forward)
 	d := trail.Decision{Question: "is the recipient ours?", Outcome: "local"}
 	switch {
 	case err == nil:
 		d.Rule = "account " + account.Address.String()
 		s.tx.accounts = append(s.tx.accounts, account.Address)
-		return s.takeRcpt(forward, d)
+		s.observe()
+		return s.takeRcpt(forward, report, d)
+	case errors.Is(err, directory.ErrNoAccount) && isPostmaster(forward):
+		d.Outcome, d.Rule, d.Reason = "refused", "postmaster is refused for now only", "no account exists here yet"
+		s.refuse(d, noPostmaster, forward.String())
+		return noPostmaster
 	case errors.Is(err, directory.ErrNoAccount):
 		d.Outcome, d.Rule = "refused", "domain "+forward.Domain+" is ours"
 		d.Reason = "it has no account " + forward.String()
@@ -49,25 +58,38 @@ func (s *session) rcptLocal(ctx context.Context, forward mail.Address) mail.Stat
 	return storeDown
 }
 
-func (s *session) takeRcpt(forward mail.Address, d trail.Decision) mail.Status {
-	s.tx.forwardPaths = append(s.tx.forwardPaths, forward)
-	s.tx.decisions = append(s.tx.decisions, trail.Event{
-		Kind: trail.Decided, At: time.Now(), Actor: s.r.Hostname, Role: string(s.kind), Session: s.conn.ID(),
-		Recipient: forward.String(), Decision: &d,
-	})
-	return mail.NewStatus(250, "2.1.5", forward.String()+"... Recipient ok")
+func (s *session) takeRcpt(forward mail.Address, report mail.Report, d trail.Decision) mail.Status {
+	s.tx.recipients = append(s.tx.recipients, spool.Recipient{ForwardPath: forward, Report: report, State: spool.Pending})
+	s.decided(d, forward.String())
+	return recipientOK.WithText("%s... Recipient ok", forward)
 }
 
-// relayAllowed says whether this client may send to other networks, and by which rule: closed unless
-// somebody logged in or the client's address is in a network that the configuration trusts.
+// decided keeps a decision for the waybill of the message that is on its way in.
+func (s *session) decided(d trail.Decision, recipient string) {
+	s.tx.decisions = append(s.tx.decisions, trail.Event{
+		Kind: trail.Decided, At: time.Now(), Actor: s.r.Hostname, Role: string(s.kind), Session: s.conn.ID(),
+		Recipient: recipient, Decision: &d,
+	})
+}
+
+// closed is the rule where nothing else is said.
+const closed = "closed by default"
+
+// relayAllowed says whether this client may send to other networks, and by which rule: closed unless somebody logged in
+// or the client's address is in a network that the configuration trusts, and no gateway.
 func (s *session) relayAllowed() (rule string, allowed bool) {
 	if !s.account.IsNull() {
 		return "AUTH: " + s.account.String(), true
 	}
-	if s.kind == MTA {
-		if network, ok := dialogue.Network(s.r.Trusted, s.peer); ok {
-			return "[relay] trusted: " + network.String(), true
-		}
+	network, ok := s.trusted()
+	if !ok {
+		return closed, false
 	}
-	return "closed by default", false
+	if rule := s.r.guard.distrust(s.peer); rule != "" {
+		return rule, false
+	}
+	return "[relay] trusted: " + network.String(), true
 }
+
+// isPostmaster says whether an address is that of a postmaster, which is always accepted (RFC 5321 §4.5.1).
+func isPostmaster(a mail.Address) bool { return strings.EqualFold(a.Local, "postmaster") }

@@ -29,6 +29,7 @@ type session struct {
 	told    int            // lines of the transcript that stand in some message's waybill already
 	last    mail.ID        // the newest message of the session
 	refused []trail.Event  // decisions of transactions that came to nothing
+	watched bool           // the relay guard has seen the session
 	tx      transaction
 }
 
@@ -84,40 +85,6 @@ const maxLoginShown = 100
 
 func loginShown(username string) string {
 	return dialogue.Printable(username[:min(len(username), maxLoginShown)])
-}
-
-// Mail begins a transaction.
-func (s *session) Mail(ctx context.Context, reverse mail.Address, p smtp.MailParams) mail.Status {
-	if s.kind == MSA && s.account.IsNull() {
-		s.refuse(trail.Decision{Question: "may this client submit mail?", Outcome: "refused",
-			Rule: "submission needs a login", Reason: "nobody has logged in"}, authRequired, "")
-		return authRequired
-	}
-	if status, ok := s.r.room(time.Now(), p.Size); !ok {
-		s.refuse(trail.Decision{Question: "can the server take mail now?", Outcome: "refused",
-			Rule: "room on the disk, and a store that works", Reason: status.Text}, status, "")
-		return status
-	}
-	if s.reverse == nil {
-		s.reverse = s.r.beginReverse(ctx, s.peer)
-	}
-	s.tx = transaction{reversePath: reverse, params: p, began: time.Now()}
-	name := reverse.String()
-	if reverse.IsNull() {
-		name = reverse.Path()
-	}
-	return mail.NewStatus(250, "2.1.0", name+"... Sender ok")
-}
-
-// room says whether the node can take a message of size octets now (0: not known); if not, with which reply.
-func (r *Receiver) room(now time.Time, size int64) (mail.Status, bool) {
-	if err := r.Store.Healthy(); err != nil {
-		return storeDown, false
-	}
-	if r.space.low(now, size) {
-		return lowSpace, false
-	}
-	return mail.Status{}, true
 }
 
 // Reset drops the transaction.

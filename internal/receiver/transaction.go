@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"waybill/internal/dialogue"
@@ -20,17 +22,13 @@ import (
 
 // transaction is one message on its way in: MAIL to the reply to the dot.
 type transaction struct {
-	reversePath  mail.Address
-	params       smtp.MailParams
-	began        time.Time
-	forwardPaths []mail.Address
-	decisions    []trail.Event  // one for each forward-path
-	accounts     []mail.Address // those of the forward-paths that are ours
-	hops         *message.Hops  // nil: too much to be kept
+	reversePath mail.Address
+	params      smtp.MailParams
+	began       time.Time
+	recipients  []spool.Recipient
+	decisions   []trail.Event  // one for each recipient, and what was decided about the header
+	accounts    []mail.Address // those of the recipients that are ours
 }
-
-// maxHops bounds what is kept in memory of a header that holds many Delivered-To fields.
-const maxHops = 4
 
 // idTries is how often an id is drawn; once is enough but for a clash.
 const idTries = 3
@@ -42,31 +40,37 @@ func (s *session) Data(ctx context.Context, content io.Reader) mail.Status {
 	}
 	draft := s.r.Spool.NewDraft()
 	defer draft.Discard()
-	var header message.Head
-	if _, err := io.Copy(io.MultiWriter(&header, meter{s.r.space}, draft), content); err != nil {
+	h := &header{ctx: ctx, session: s}
+	gate := &message.HeaderGate{Next: draft, Limit: s.r.HeaderSize, Pass: h.pass}
+	_, err := io.Copy(io.MultiWriter(meter{s.r.space}, gate), content)
+	if err == nil {
+		err = gate.Close()
+	}
+	if err != nil {
 		return s.contentRefused(err)
 	}
-	// Refused here a loop ends with the peer; bounced later it would end at a reverse-path that may be forged.
-	hops := message.HopsOf(header.Bytes())
-	if rule := hops.Loop(s.tx.accounts...); rule != "" {
-		s.refuse(trail.Decision{Question: "is the message in a loop?", Outcome: "refused", Rule: rule}, mailLoop, "")
-		return mailLoop
-	}
-	if len(hops.DeliveredTo) <= maxHops {
-		s.tx.hops = &hops
+	for _, d := range h.decisions {
+		s.decided(d, "")
 	}
 	<-s.reverse.done
-	return s.commit(ctx, draft, claims(header.Bytes()))
+	return s.commit(ctx, draft, h)
 }
 
 // contentRefused gives the reply for content that could not be taken to its end.
 func (s *session) contentRefused(err error) mail.Status {
+	if errors.Is(err, message.ErrHeaderTooLarge) {
+		err = s.r.tooLarge()
+	}
+	if policy, ok := errors.AsType[*refusal](err); ok {
+		s.refuse(policy.decision, policy.status, "")
+		return policy.status
+	}
 	status := s.failed("content could not be taken", err)
 	d := trail.Decision{Question: "can the content be taken?", Outcome: "refused"}
-	refusal, said := errors.AsType[*mail.Error](err)
+	spoken, said := errors.AsType[*mail.Error](err)
 	switch {
 	case said:
-		d.Rule, d.Reason = "line ends, size, and room for it", dialogue.Printable(refusal.Status.Text)
+		d.Rule, d.Reason = "line ends, size, and room for it", dialogue.Printable(spoken.Status.Text)
 	case ours(err):
 		d.Rule, d.Reason = "a store that works", "it failed"
 	default:
@@ -78,11 +82,11 @@ func (s *session) contentRefused(err error) mail.Status {
 
 // commit is the single instant at which custody moves: body, envelope, due entry and first events in one
 // batch. Only after it is durable does the 250 leave.
-func (s *session) commit(ctx context.Context, draft *bodies.Draft, fields []string) mail.Status {
+func (s *session) commit(ctx context.Context, draft *bodies.Draft, h *header) mail.Status {
 	var err error
 	for range idTries {
 		var item *spool.Item
-		if item, err = s.tryCommit(ctx, draft, fields); err == nil {
+		if item, err = s.tryCommit(ctx, draft, h); err == nil {
 			draft.Committed()
 			s.conn.Transcript().Cut()
 			s.last, s.told = item.ID, 1 // the reply to come is told already
@@ -96,15 +100,16 @@ func (s *session) commit(ctx context.Context, draft *bodies.Draft, fields []stri
 	return s.failed("message could not be committed", err)
 }
 
-func (s *session) tryCommit(ctx context.Context, draft *bodies.Draft, fields []string) (*spool.Item, error) {
+func (s *session) tryCommit(ctx context.Context, draft *bodies.Draft, h *header) (*spool.Item, error) {
 	now := time.Now()
-	item := s.newItem(now)
-	prefix := s.received(item.ID, now)
+	item := s.newItem(now, h)
+	added := append([]string{s.received(item.ID, now)}, h.added(item.ID, now)...)
+	prefix := strings.Join(added, "")
 	var b store.Batch
-	if err := s.r.Spool.Enter(&b, draft, prefix, item); err != nil {
+	if err := s.r.Spool.Enter(&b, draft, []byte(prefix), item); err != nil {
 		return nil, err
 	}
-	events := s.events(item, fields, prefix, now)
+	events := s.events(item, h.claims, added, now)
 	s.r.Trail.Append(&b, item.ID, events)
 	// The batch is not given up when the session's context ends: its outcome would be unknown.
 	result, err := s.r.Store.Commit(context.WithoutCancel(ctx), &b)
@@ -118,43 +123,53 @@ func (s *session) tryCommit(ctx context.Context, draft *bodies.Draft, fields []s
 	return item, nil
 }
 
-func (s *session) newItem(now time.Time) *spool.Item {
-	item := &spool.Item{
-		ID: mail.NewID(now, s.r.Node), ReversePath: s.tx.reversePath, BodyType: s.tx.params.Body,
-		Accepted: now, Due: now, Expires: now.Add(s.r.Expire), Hops: s.tx.hops,
-		Recipients: make([]spool.Recipient, len(s.tx.forwardPaths)),
+func (s *session) newItem(now time.Time, h *header) *spool.Item {
+	return &spool.Item{
+		ID: mail.NewID(now, s.r.Node), ReversePath: s.tx.reversePath, BodyType: s.tx.params.Body, DSN: s.tx.params.DSN,
+		UTF8: s.needsUTF8(h), Hops: h.hops,
+		Accepted: now, Due: now, Expires: now.Add(s.r.Expire),
+		Recipients: slices.Clone(s.tx.recipients),
 	}
-	for i, path := range s.tx.forwardPaths {
-		item.Recipients[i] = spool.Recipient{ForwardPath: path, State: spool.Pending}
+}
+
+// needsUTF8 says whether the message can go to hosts with SMTPUTF8 only: some address in the envelope or in a field that
+// we add is not ASCII, or SMTPUTF8 was declared and the header is not. What declared it without need can go everywhere;
+// and 8-bit octets in a header that declared nothing are no UTF-8 that anybody vouched for, and go on as they came.
+func (s *session) needsUTF8(h *header) bool {
+	if h.utf8 && s.tx.params.UTF8 || !isASCII(h.sender.Local) || !isASCII(s.tx.reversePath.Local) {
+		return true
 	}
-	return item
+	return slices.ContainsFunc(s.tx.recipients, func(r spool.Recipient) bool { return !isASCII(r.ForwardPath.Local) })
 }
 
 // received builds the trace field (RFC 5321 §4.4): what the peer claimed, what we saw, and the id.
-func (s *session) received(id mail.ID, now time.Time) []byte {
+func (s *session) received(id mail.ID, now time.Time) string {
 	field := message.Received{
 		From: s.hello, Name: s.reverse.name, Addr: s.peer, By: s.r.Hostname,
-		With: s.with(), ID: id, At: now, TLS: tlsText(trail.TLSFacts(s.conn.TLS())),
+		With: protocol(s.conn.Extended(), s.tx.params.UTF8, s.conn.TLS() != nil, !s.account.IsNull()), ID: id, At: now, TLS: tlsText(trail.TLSFacts(s.conn.TLS())),
 	}
-	if len(s.tx.forwardPaths) == 1 { // with more, "for" would tell one recipient of another
-		field.For = s.tx.forwardPaths[0]
+	if len(s.tx.recipients) == 1 { // with more, "for" would tell one recipient of another
+		field.For = s.tx.recipients[0].ForwardPath
 	}
-	return []byte(field.String())
+	return field.String()
 }
 
-// with is the protocol of the Received field (RFC 3848).
-func (s *session) with() string {
-	if !s.conn.Extended() {
+// protocol is what the Received field says of the session (RFC 3848, RFC 6531 §4.3).
+func protocol(extended, utf8, tls, login bool) string {
+	if !extended {
 		return "SMTP"
 	}
-	with := "ESMTP"
-	if s.conn.TLS() != nil {
-		with += "S"
+	name := "ESMTP"
+	if utf8 {
+		name = "UTF8SMTP"
 	}
-	if !s.account.IsNull() {
-		with += "A"
+	if tls {
+		name += "S"
 	}
-	return with
+	if login {
+		name += "A"
+	}
+	return name
 }
 
 func tlsText(facts *trail.TLS) string {
@@ -165,8 +180,8 @@ func tlsText(facts *trail.TLS) string {
 }
 
 // events tells the transaction: the peer and its name, each decision, the dialogue with the reply to come,
-// and the fields that were in the message already beside the one that we added.
-func (s *session) events(item *spool.Item, fields []string, prefix []byte, now time.Time) []trail.Event {
+// and the fields that were in the message already beside those that we added.
+func (s *session) events(item *spool.Item, fields, added []string, now time.Time) []trail.Event {
 	base := trail.Event{Actor: s.r.Hostname, Role: string(s.kind), Message: item.ID, Session: s.conn.ID()}
 	reverse := s.reverseEvent()
 	reverse.Message = item.ID
@@ -193,7 +208,7 @@ func (s *session) events(item *spool.Item, fields []string, prefix []byte, now t
 
 	taken := base
 	taken.Kind, taken.At = trail.Accepted, now
-	taken.Header = []string{string(prefix)}
+	taken.Header = added
 	taken.Facts = []trail.Fact{{Name: "queue id", Value: string(item.ID)}}
 	return append(events, received, taken)
 }

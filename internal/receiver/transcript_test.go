@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -33,11 +34,13 @@ import (
 // TestTranscripts plays testdata/*.txt against the policy of a listener, over real sockets with the real store. A file
 // is lines of
 //
-//	L: MTA | MSA        the listener's kind; further words: "trusted", "cleartext", "full", "down" (before the dialogue)
+//	L: MTA | MSA        the listener's kind; further words: "trusted", "cleartext", "full", "down", "nobody" (no account
+//	                    exists), and "header=N", "received=N", "rate=N" for limits
 //	C: text             sent with CR LF; {login NAME PASSWORD} becomes the base64 of AUTH PLAIN
 //	S: text             expected; "*" stands for any run of characters
 //	V: text             expected in the session's waybill, once the session is over: "outcome | rule | reason"
-//	H: text             expected in the prefix of the accepted message
+//	H: text             expected in the accepted message, our prefix included
+//	N: text             not expected there
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -63,7 +66,8 @@ type bench struct {
 	events []trail.Event
 	items  []*spool.Item
 	spool  *spool.Spool
-	ended  chan struct{}
+	ended  chan struct{} // the first session is over
+	once   sync.Once
 
 	conn net.Conn
 	in   *bufio.Reader
@@ -81,7 +85,7 @@ func (b *bench) observe(e trail.Event) {
 	defer b.mu.Unlock()
 	b.events = append(b.events, e)
 	if e.Kind == trail.Ended {
-		close(b.ended)
+		b.once.Do(func() { close(b.ended) })
 	}
 }
 
@@ -107,10 +111,14 @@ func newBench(t *testing.T, text string) *bench {
 	t.Cleanup(func() { engine.Close() })
 	held := bodies.New(engine)
 	b.spool = spool.New(engine, held)
-	dir := directory.New(engine, []config.Domain{{Name: "example.test"}}, directory.Options{})
-	addAccount(t, engine, dir, mailbox.New(engine, held))
+	dir := directory.New(engine, []config.Domain{{Name: "example.test"}}, directory.Options{Hash: directory.Cost{Memory: 8, Passes: 1, Threads: 1}})
+	if !has("nobody") {
+		for _, name := range []string{"alice", "bob", "alice+own"} {
+			addAccount(t, engine, dir, mailbox.New(engine, held), name)
+		}
+	}
 	o := Options{
-		Hostname: "mail.example.test", Store: engine, Spool: b.spool, Directory: dir, Queue: b, Expire: time.Hour, Logger: logger,
+		Hostname: "mail.example.test", Store: engine, Spool: b.spool, Directory: dir, Owners: dir, Queue: b, Expire: time.Hour, Logger: logger,
 		Trail:   trail.New(engine, trail.Options{Observe: b.observe, Logger: logger}),
 		Names:   dnstest.Start(t, "$ORIGIN in-addr.arpa.\n1.0.0.127 PTR client.example.net.\n", "$ORIGIN example.net.\nclient A 127.0.0.1\n").Client,
 		MinFree: 1000, DiskFree: func() (uint64, error) { return 2000, nil },
@@ -125,6 +133,18 @@ func newBench(t *testing.T, text string) *bench {
 	if has("full") {
 		o.DiskFree = func() (uint64, error) { return 999, nil }
 	}
+	for _, word := range words[1:] {
+		name, value, _ := strings.Cut(word, "=")
+		number, _ := strconv.ParseFloat(value, 64)
+		switch name {
+		case "header":
+			o.HeaderSize = int(number)
+		case "received":
+			o.MaxReceived = int(number)
+		case "rate":
+			o.RatePerAddress, o.RatePerAccount = number, number
+		}
+	}
 	if has("down") {
 		o.Store = sick{engine}
 	}
@@ -132,14 +152,14 @@ func newBench(t *testing.T, text string) *bench {
 	return b
 }
 
-func addAccount(t *testing.T, engine store.Store, dir *directory.Directory, boxes *mailbox.Mailboxes) {
+func addAccount(t *testing.T, engine store.Store, dir *directory.Directory, boxes *mailbox.Mailboxes, name string) {
 	t.Helper()
 	var batch store.Batch
-	alice := mail.Address{Local: "alice", Domain: "example.test"}
-	if err := dir.Add(t.Context(), &batch, alice, "secret"); err != nil {
+	addr := mail.Address{Local: name, Domain: "example.test"}
+	if err := dir.Add(t.Context(), &batch, addr, "secret"); err != nil {
 		t.Fatal(err)
 	}
-	boxes.Create(&batch, alice.Key(), mailbox.Inbox, time.Now())
+	boxes.Create(&batch, addr.Key(), mailbox.Inbox, time.Now())
 	if _, err := engine.Commit(t.Context(), &batch); err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +191,7 @@ func (b *bench) serve(kind Kind, r *Receiver) {
 }
 
 func (b *bench) play() {
-	var verdicts, headers []string
+	var verdicts, headers, absent []string
 	for i, line := range b.lines[1:] {
 		kind, rest, _ := strings.Cut(line, ":")
 		rest = strings.TrimPrefix(rest, " ")
@@ -187,6 +207,8 @@ func (b *bench) play() {
 			verdicts = append(verdicts, rest)
 		case "H":
 			headers = append(headers, rest)
+		case "N":
+			absent = append(absent, rest)
 		case "#", "":
 		default:
 			b.t.Fatalf("line %d: %q is no transcript line", i+2, line)
@@ -195,7 +217,7 @@ func (b *bench) play() {
 	b.conn.Close()
 	<-b.ended
 	b.verdicts(verdicts)
-	b.headers(headers)
+	b.headers(headers, absent)
 }
 
 func (b *bench) expand(text string) string {
@@ -227,8 +249,8 @@ func (b *bench) verdicts(want []string) {
 	}
 }
 
-func (b *bench) headers(want []string) {
-	if len(want) == 0 {
+func (b *bench) headers(want, absent []string) {
+	if len(want)+len(absent) == 0 {
 		return
 	}
 	b.mu.Lock()
@@ -248,6 +270,11 @@ func (b *bench) headers(want []string) {
 	for _, w := range want {
 		if !match("*"+w+"*", strings.ReplaceAll(content.String(), "\r\n\t", " ")) {
 			b.t.Errorf("no %q in\n%s", w, content.String())
+		}
+	}
+	for _, text := range absent {
+		if strings.Contains(content.String(), text) {
+			b.t.Errorf("%q stands in\n%s", text, content.String())
 		}
 	}
 }
