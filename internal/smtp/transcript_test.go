@@ -19,7 +19,7 @@ import (
 
 // TestTranscripts plays testdata/*.txt against the server in virtual time. Each line is one of
 //
-//	L: name value   a limit, or "tls", "auth MECHANISM…", "auth-needs-tls", before the first other line
+//	L: name value   a limit, or "tls", "normalise", "auth MECHANISM…", "auth-needs-tls", before the first other line
 //	C: text         sent with CR LF; lines that follow one another are sent in one write
 //	R: "text"       sent as it is, a quoted Go string ("text" N: N times)
 //	K: 300ms        from here on every octet is typed with that pause before it
@@ -136,6 +136,10 @@ func (p *player) configure(value string) {
 		l.Errors = number()
 	case "refusals":
 		l.Refusals = number()
+	case "unknown":
+		l.Unknown = number()
+	case "normalise":
+		p.server.NormaliseLineEnds = true
 	case "junk":
 		l.Junk = number()
 	case "sessions":

@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -10,6 +11,7 @@ import (
 // against the reader's own deadlines.
 type wire struct {
 	net.Conn
+	network netip.Prefix // that it is counted under
 
 	mu       sync.Mutex
 	draining bool // the server shuts down
