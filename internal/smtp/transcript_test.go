@@ -24,6 +24,7 @@ import (
 //	R: "text"       sent as it is, a quoted Go string ("text" N: N times)
 //	K: 300ms        from here on every octet is typed with that pause before it
 //	S: text         expected; "*" at the end stands for anything
+//	A: 5 text       expected so many times
 //	M: "text"       the content of the next message that policy got, with "…" in the middle for anything
 //	N:              nothing more has come, and no further message was taken
 //	T: 5m1s         time passes
@@ -159,6 +160,15 @@ func (p *player) step(key, value string) {
 		p.typing = p.duration(value)
 	case "S":
 		p.expect(value)
+	case "A":
+		count, text, _ := strings.Cut(value, " ")
+		n, err := strconv.Atoi(count)
+		if err != nil {
+			p.failf("%v", err)
+		}
+		for range n {
+			p.expect(text)
+		}
 	case "M":
 		p.message(value)
 	case "N":
