@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -88,12 +89,10 @@ func (s *session) endBdat(ctx context.Context, c *content, status mail.Status, e
 	s.reset()
 	switch {
 	case c.lost == errAbandoned:
-		line := s.unserved
-		s.unserved = nil
-		status, _ = s.dispatch(ctx, line)
+		status, _ = s.dispatch(ctx, c.chunks.command)
 		return status
 	case c.lost == errSaid421:
-		return s.lastWords
+		return c.chunks.farewell
 	}
 	status = s.dataStatus(c, status, endless)
 	s.dotSeen = c.lost == nil
@@ -121,7 +120,7 @@ func (s *session) nextChunk(ctx context.Context, c *content) {
 				return
 			}
 			if givesUp(verb, argument) {
-				s.unserved, c.lost = []byte(string(line)), errAbandoned
+				c.chunks.command, c.lost = bytes.Clone(line), errAbandoned
 				return
 			}
 		}
@@ -133,7 +132,7 @@ func (s *session) nextChunk(ctx context.Context, c *content) {
 				c.lost = io.ErrUnexpectedEOF
 			}
 		case status.Code == 421 || s.hangUp:
-			s.lastWords, c.lost = status, errSaid421
+			c.chunks.farewell, c.lost = status, errSaid421
 		default:
 			s.reply(status)
 			if row.last {

@@ -1,6 +1,10 @@
 package smtp
 
-import "fmt"
+import (
+	"fmt"
+
+	"waybill/internal/mail"
+)
 
 // chunks is what BDAT adds to the content of a message (RFC 3030 §2): it comes in chunks of announced length, and between
 // them there are commands.
@@ -10,6 +14,9 @@ type chunks struct {
 	left   int64          // octets of it that were not read yet
 	last   bool           // no further one comes
 	heldCR bool           // the chunk before ended in CR
+
+	command  []byte      // that gave the message up
+	farewell mail.Status // 421, which ended the session between two chunks
 }
 
 // newChunked returns the reader of content that comes in chunks, before the first.

@@ -29,15 +29,13 @@ type session struct {
 	tx            transaction
 
 	errors, refusals, junk int
-	unknown                int         // recipients that policy refused for good
-	deferrals              int         // commands answered with 4xx: a peer may offer more recipients than one message takes, not without end
-	dotSeen                bool        // the reply on its way decides about a message
-	hangUp                 bool        // the connection ends after the next reply
-	upgrade                bool        // TLS begins after the next reply
-	lineLimit              int         // longest line that is read as one
-	unserved               []byte      // a command that came in place of a chunk
-	lastWords              mail.Status // 421 that came in place of a chunk
-	lost                   error       // the connection broke inside a command; there is nobody to reply to
+	unknown                int   // recipients that policy refused for good
+	deferrals              int   // commands answered with 4xx: a peer may offer more recipients than one message takes, not without end
+	dotSeen                bool  // the reply on its way decides about a message
+	hangUp                 bool  // the connection ends after the next reply
+	upgrade                bool  // TLS begins after the next reply
+	lineLimit              int   // longest line that is read as one
+	lost                   error // the connection broke inside a command; there is nobody to reply to
 }
 
 // transaction is what the engine keeps of a mail transaction; policy keeps the rest.

@@ -1,9 +1,11 @@
 package smtp
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -16,6 +18,14 @@ type wire struct {
 	mu       sync.Mutex
 	draining bool // the server shuts down
 	idle     bool // the session waits for a command, with no transaction open
+}
+
+// SyscallConn lets the line reader wait without a buffer. Deadlines stay those of this wire.
+func (w *wire) SyscallConn() (syscall.RawConn, error) {
+	if sc, ok := w.Conn.(syscall.Conn); ok {
+		return sc.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // longAgo is a deadline that has passed.
