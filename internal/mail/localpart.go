@@ -86,7 +86,7 @@ func isAtext(c byte) bool {
 }
 
 // IsText says whether s is UTF-8 that shows what it is: without control characters, line separators, and the marks that
-// turn the direction of text around, by which one address can be made to look like another (RFC 6532 §6, RFC 5198 §2).
+// turn the direction of text around, by which one address can be made to look like another (RFC 6532 §6).
 func IsText(s string) bool {
 	if isASCII(s) {
 		return strings.IndexFunc(s, unicode.IsControl) < 0
