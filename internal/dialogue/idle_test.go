@@ -79,6 +79,8 @@ func TestTranscriptKeepsLines(t *testing.T) {
 	for range 2 {
 		transcript.Add(Client, "EHLO x")
 		transcript.Add(Server, "250 ñ\x00")
+		transcript.AddBytes(Client, []byte("NOOP"))
+		transcript.AddBytes(Server, []byte("\r"))
 		transcript.Add(Note, "")
 		var got []string
 		for _, line := range transcript.Lines() {
@@ -87,14 +89,15 @@ func TestTranscriptKeepsLines(t *testing.T) {
 				t.Errorf("%q was said at %v", line.Text, line.At)
 			}
 		}
-		if strings.Join(got, "|") != "C: EHLO x|S: 250 ñ?|*: " || transcript.Len() != 3 {
+		if strings.Join(got, "|") != "C: EHLO x|S: 250 ñ?|C: NOOP|S: ?|*: " || transcript.Len() != 5 {
 			t.Errorf("got %q", got)
 		}
-		if len(transcript.Cut()) != 3 || transcript.Len() != 0 || len(transcript.Lines()) != 0 {
+		if len(transcript.Cut()) != 5 || transcript.Len() != 0 || len(transcript.Lines()) != 0 {
 			t.Error("Cut leaves lines")
 		}
 	}
-	for range 2 * maxLines {
+	for range maxLines {
+		transcript.AddBytes(Client, []byte(strings.Repeat("x", 2*maxLineText)))
 		transcript.Add(Client, strings.Repeat("x", 2*maxLineText))
 	}
 	if n := len(transcript.Lines()); n > maxLines || n+transcript.Dropped != 2*maxLines || len(transcript.text) > maxOctets+2*maxLineText {

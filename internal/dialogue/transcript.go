@@ -53,6 +53,20 @@ func (t *Transcript) Add(side Side, text string) {
 		return
 	}
 	t.text = append(t.text, Printable(text)...)
+	t.mark(side)
+}
+
+// AddBytes is Add for text that the caller goes on to use; most of what is said needs no copy but the one that is kept.
+func (t *Transcript) AddBytes(side Side, text []byte) {
+	if len(t.marks) >= maxLines || len(t.text) >= maxOctets || len(text) > maxLineText || !isPlain(text) {
+		t.Add(side, string(text))
+		return
+	}
+	t.text = append(t.text, text...)
+	t.mark(side)
+}
+
+func (t *Transcript) mark(side Side) {
 	t.marks = append(t.marks, mark{at: time.Now().UnixNano(), end: uint32(len(t.text)), side: side[0]})
 }
 
@@ -94,14 +108,7 @@ func Printable(text string) string {
 	if len(text) > maxLineText {
 		text = text[:maxLineText] + "…"
 	}
-	clean := true
-	for i := range len(text) {
-		if text[i] < ' ' || text[i] > '~' {
-			clean = false
-			break
-		}
-	}
-	if clean {
+	if isPlain(text) {
 		return text
 	}
 	return strings.Map(func(r rune) rune {
@@ -111,4 +118,14 @@ func Printable(text string) string {
 		}
 		return r
 	}, text)
+}
+
+// isPlain says whether text is printable ASCII.
+func isPlain[T string | []byte](text T) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
 }

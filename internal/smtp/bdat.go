@@ -115,7 +115,7 @@ func (s *session) nextChunk(ctx context.Context, c *content) {
 		if err == nil {
 			verb, argument := ParseCommand(line)
 			if verb == "BDAT" {
-				s.note(line, true)
+				s.note(line, verb, true)
 				s.beginChunk(c, argument)
 				return
 			}

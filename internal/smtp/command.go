@@ -73,7 +73,7 @@ func (s *session) outOfOrder(verb string) mail.Status {
 func (s *session) dispatch(ctx context.Context, line []byte) (mail.Status, command) {
 	verb, argument := ParseCommand(line)
 	row, known := s.commands[verb]
-	s.note(line, known)
+	s.note(line, verb, known)
 	switch {
 	case !row.long && len(line)+len("\r\n") > s.limits.CommandLine:
 		return lineTooLong, row

@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -225,8 +226,10 @@ func (s *session) reply(status mail.Status) {
 	var room [256]byte
 	b := appendReply(room[:0], status)
 	s.line.Write(b)
-	for line := range strings.SplitSeq(strings.TrimSuffix(string(b), "\r\n"), "\r\n") {
-		s.line.Transcript.Add(dialogue.Server, line)
+	for len(b) > 0 {
+		line, rest, _ := bytes.Cut(b, crlf)
+		s.line.Transcript.AddBytes(dialogue.Server, line)
+		b = rest
 	}
 }
 
@@ -249,13 +252,16 @@ func (s *session) end(status mail.Status) error {
 
 // note writes a command down, without secrets. An AUTH that is garbled, so that it is none to us, has a password
 // in it all the same, and so may what its client sends next.
-func (s *session) note(line []byte, known bool) {
+func (s *session) note(line []byte, verb string, known bool) {
+	if known && verb != "AUTH" {
+		s.line.Transcript.AddBytes(dialogue.Client, line)
+		return
+	}
 	text := string(line)
 	words := strings.Fields(text)
 	switch {
 	case len(words) > 0 && strings.EqualFold(words[0], "AUTH"):
 		text, s.hush = redactAuth(words[1:]), true
-	case known:
 	case s.hush || strings.Contains(strings.ToUpper(text), "AUTH"):
 		text, s.hush = "(a line that is no command)", true
 	}
