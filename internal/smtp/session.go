@@ -3,7 +3,6 @@ package smtp
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -275,20 +274,4 @@ func (s *session) reset() {
 		s.state = ready
 	}
 	s.policy.Reset()
-}
-
-// handshake begins TLS on the connection. What was received before it is thrown away.
-func (c *Conn) handshake(config *tls.Config, timeout time.Duration) error {
-	t := tls.Server(c.wire, config)
-	c.line.Upgrade(t)
-	deadline := time.Now().Add(timeout)
-	c.wire.SetWriteDeadline(deadline)
-	c.wire.SetReadDeadline(deadline)
-	if err := t.Handshake(); err != nil {
-		return err
-	}
-	state := t.ConnectionState()
-	c.tls = &state
-	c.line.Transcript.Add(dialogue.Note, "("+tls.VersionName(state.Version)+", "+tls.CipherSuiteName(state.CipherSuite)+")")
-	return nil
 }
