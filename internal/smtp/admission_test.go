@@ -76,3 +76,31 @@ func TestShutdownDoesNotWaitForDelays(t *testing.T) {
 		}
 	})
 }
+
+// TestShutdownLetsChunksFinish: between two chunks a session is in a transaction.
+func TestShutdownLetsChunksFinish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p policies
+		s := &Server{Hostname: "mail.test", NewSession: p.newSession}
+		c := dial(t, start(t, s))
+		c.say("EHLO x", "MAIL FROM:<a@b.test>", "RCPT TO:<you@b.test>", "BDAT 5", "one")
+		c.hear("220 ")
+		for range 10 {
+			c.hear("250")
+		}
+		c.hear("250 2.1.0 ", "250 2.1.5 ", "250 2.0.0 5 octets")
+		synctest.Wait()
+		done := make(chan error, 1)
+		go func() { done <- s.Shutdown(context.Background()) }()
+		synctest.Wait()
+		c.say("NOOP", "BDAT 5 LAST", "two")
+		c.hear("250 2.0.0 OK", "250 2.0.0 ID1 ", "421 4.3.2 ")
+		c.hearEnd()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if m, _ := p.takeMessage(); m != "one\r\ntwo\r\n" {
+			t.Errorf("got %q", m)
+		}
+	})
+}

@@ -116,7 +116,9 @@ func (s *session) nextChunk(ctx context.Context, c *content) {
 			verb, argument := ParseCommand(line)
 			if verb == "BDAT" {
 				s.note(line, verb, true)
-				s.beginChunk(c, argument)
+				if s.beginChunk(c, argument); c.crumbs() {
+					c.chunks.farewell, c.lost = tooMuchJunk, errSaid421
+				}
 				return
 			}
 			if givesUp(verb, argument) {

@@ -13,6 +13,7 @@ type chunks struct {
 	size   int64          // of the chunk, in octets
 	left   int64          // octets of it that were not read yet
 	last   bool           // no further one comes
+	count  int64          // of chunks so far
 	heldCR bool           // the chunk before ended in CR
 
 	command  []byte      // that gave the message up
@@ -30,6 +31,7 @@ func (c *content) begin(size int64, last bool) {
 	c.line.Widen()
 	k := c.chunks
 	k.size, k.left, k.last = size, size, last
+	k.count++
 	if size > c.limits.MessageSize-c.size && c.fault == nil {
 		c.fault = ErrTooLarge
 	}
@@ -109,6 +111,17 @@ func (c *content) endChunks() {
 	}
 	c.owed = c.owed || c.open
 	c.end()
+}
+
+// Who cuts a message up into next to nothing makes work and moves no mail.
+const (
+	freeChunks   = 1000
+	leastAverage = 64 // octets in a chunk, beyond freeChunks
+)
+
+// crumbs says whether the content comes in chunks that are too small.
+func (c *content) crumbs() bool {
+	return c.chunks.count > freeChunks && c.received/c.chunks.count < leastAverage
 }
 
 // octets names the size of a chunk, for a reply.
