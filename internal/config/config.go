@@ -18,14 +18,15 @@ type Config struct {
 	// Bodies is "" for bodies in the store. Object stores are not built yet.
 	Bodies string
 
-	Listen   Listen
-	TLS      TLS
-	Relay    Relay
-	Auth     Auth
-	Resolver Resolver
-	Queue    Queue
-	Limits   Limits
-	Domains  []Domain
+	Listen     Listen
+	TLS        TLS
+	Relay      Relay
+	Auth       Auth
+	Submission Submission
+	Resolver   Resolver
+	Queue      Queue
+	Limits     Limits
+	Domains    []Domain
 }
 
 // Listen has the listeners: lists of address:port; empty means off.
@@ -54,6 +55,11 @@ type Relay struct {
 // Auth governs logins.
 type Auth struct {
 	CleartextFrom []netip.Prefix // networks that may log in without TLS (SMTP, POP3); default none
+}
+
+// Submission governs what clients may hand in.
+type Submission struct {
+	NormaliseLineEnds bool // a bare CR or LF in a message becomes CR LF; default: the message is refused
 }
 
 // Resolver says whom to ask for names.

@@ -86,7 +86,7 @@ func TestPresetsAreTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Default()
-	if !slices.Equal(c.Queue.Retry, want.Queue.Retry) || c.Queue.Expire != want.Queue.Expire || c.Limits != want.Limits ||
+	if !slices.Equal(c.Queue.Retry, want.Queue.Retry) || c.Queue.Expire != want.Queue.Expire || c.Limits != want.Limits || c.Submission != want.Submission ||
 		len(c.Listen.SMTP)+len(c.Relay.Trusted)+len(c.Relay.Source)+len(c.Auth.CleartextFrom)+len(c.Resolver.Servers) > 0 {
 		t.Errorf("%+v, want %+v", c, want)
 	}

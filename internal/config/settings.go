@@ -92,6 +92,9 @@ func settings() []setting {
 		{"auth.cleartext_from", networks, "[]", "Networks that may log in without TLS (SMTP, POP3).",
 			list(func(t target) *[]netip.Prefix { return &t.config.Auth.CleartextFrom }, network)},
 
+		{"submission.normalise_line_ends", "true or false", "false", "Whether a bare CR or LF in a message from a client becomes CR LF. Otherwise such a message is refused, as it always is on the `smtp` listeners.",
+			boolean(func(t target) *bool { return &t.config.Submission.NormaliseLineEnds })},
+
 		{"resolver.servers", listen, "[]", "DNS servers that are asked. Empty: those of `/etc/resolv.conf`.",
 			list(func(t target) *[]netip.AddrPort { return &t.config.Resolver.Servers }, serverAddress)},
 
@@ -152,6 +155,17 @@ func scalar[T any](at func(target) *T, parse func(string) (T, *mistake)) setter 
 			return []mistake{m.at(v.line)}
 		}
 		*at(t) = parsed
+		return nil
+	}
+}
+
+// boolean sets true or false.
+func boolean(at func(target) *bool) setter {
+	return func(t target, v value) []mistake {
+		if v.kind != unstable.Bool {
+			return []mistake{misplaced(v, "true or false", "write true or false, without quotes")}
+		}
+		*at(t) = v.text == "true"
 		return nil
 	}
 }

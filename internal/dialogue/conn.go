@@ -23,14 +23,21 @@ var ErrEndless = errors.New("line without end")
 // maxSkipped is how much of a line that is too long is read to find its end, in octets.
 const maxSkipped = 256 << 10
 
-// bufferSize is what an idle connection keeps for its input. It holds a pipelined envelope; more is allocated on demand.
+// bufferSize is the size of the input buffer for lines. It holds a pipelined envelope; more is allocated on demand.
 const bufferSize = 1024
+
+// outSize is the size of the output buffer. It holds the reply to EHLO; more is allocated on demand.
+const outSize = 1024
 
 // wideSize is the size of the input buffer while content streams in.
 const wideSize = 32 << 10
 
-// wideBuffers are those between two uses.
-var wideBuffers = sync.Pool{New: func() any { return new([wideSize]byte) }}
+// The buffers between two uses.
+var (
+	smallBuffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+	outBuffers   = sync.Pool{New: func() any { return new([outSize]byte) }}
+	wideBuffers  = sync.Pool{New: func() any { return new([wideSize]byte) }}
+)
 
 // Conn is one side of a line protocol on a network connection. Output is buffered until Flush.
 // It is not safe for concurrent use.
@@ -39,19 +46,20 @@ type Conn struct {
 
 	Transcript Transcript
 
-	in       []byte // bytes received: in[r:w] are not consumed yet
+	in       []byte // bytes received: in[r:w] are not consumed yet; nil while there is no buffer
 	r, w     int
-	small    []byte          // the buffer to go back to, bufferSize long
-	wide     *[wideSize]byte // the pooled buffer, while it is in use; in is part of it or has outgrown it
-	out      []byte
-	wait     time.Duration // longest wait for a write
-	writeErr error         // the first one; later output is dropped
+	small    *[bufferSize]byte // the buffer for lines; nil while nothing is buffered, if idle can wait without one
+	wide     *[wideSize]byte   // the pooled buffer for content, while it is in use; in is part of it or has outgrown it
+	idle     *idleReader       // nil if the connection cannot be waited for without a buffer
+	out      []byte            // in *outRoom, or has outgrown it
+	outRoom  *[outSize]byte    // pooled; nil while nothing is buffered
+	wait     time.Duration     // longest wait for a write
+	writeErr error             // the first one; later output is dropped
 }
 
 // NewConn returns a Conn on nc whose writes must be done within writeTimeout.
 func NewConn(nc net.Conn, writeTimeout time.Duration) *Conn {
-	small := make([]byte, bufferSize)
-	return &Conn{Conn: nc, in: small, small: small, wait: writeTimeout}
+	return &Conn{Conn: nc, idle: newIdleReader(nc), wait: writeTimeout}
 }
 
 // Widen takes a large input buffer until Narrow, for reading content. Fill with limit WideSize keeps to it.
@@ -68,28 +76,46 @@ func (c *Conn) Widen() {
 // WideSize is the size of the buffer that Widen takes.
 func (c *Conn) WideSize() int { return wideSize }
 
-// Narrow gives up whatever the input buffer grew to, unless more is buffered than the small one holds.
-// To be called before waiting for a peer that may take its time.
+// Narrow gives up whatever the buffers grew to, unless more is buffered than the small one holds; and that one too, if
+// nothing is and the connection can be waited for without it. To be called before waiting for a peer that may take its time.
 func (c *Conn) Narrow() {
-	if len(c.out) == 0 && cap(c.out) > bufferSize {
-		c.out = nil
+	if len(c.out) == 0 && c.outRoom != nil {
+		outBuffers.Put(c.outRoom)
+		c.out, c.outRoom = nil, nil
 	}
-	if len(c.in) == bufferSize || c.w-c.r > bufferSize {
+	if c.w-c.r > bufferSize {
 		return
 	}
-	c.w = copy(c.small, c.in[c.r:c.w])
-	c.r = 0
-	c.in = c.small
+	if c.r == c.w && c.idle != nil {
+		c.in, c.r, c.w = nil, 0, 0
+		if c.small != nil {
+			smallBuffers.Put(c.small)
+			c.small = nil
+		}
+	} else if len(c.in) != bufferSize {
+		rest := c.in[c.r:c.w]
+		c.r, c.w = 0, len(rest)
+		c.takeSmall()
+		copy(c.in, rest)
+	}
 	if c.wide != nil {
 		wideBuffers.Put(c.wide)
 		c.wide = nil
 	}
 }
 
+// takeSmall makes the small buffer the input buffer.
+func (c *Conn) takeSmall() {
+	if c.small == nil {
+		c.small = smallBuffers.Get().(*[bufferSize]byte)
+	}
+	c.in = c.small[:]
+}
+
 // Upgrade goes on with nc (TLS on the same connection). Whatever was received or buffered before it is
 // thrown away: pipelined plain text must not be taken for what came under TLS (RFC 3207 §6).
 func (c *Conn) Upgrade(nc net.Conn) {
-	c.Conn = nc
+	c.Conn, c.idle = nc, nil
 	c.r, c.w = 0, 0
 	c.out = c.out[:0]
 }
@@ -109,6 +135,12 @@ func (c *Conn) Fill(deadline time.Time, limit int) error {
 	}
 	if c.w >= limit {
 		return ErrLineTooLong
+	}
+	if c.in == nil && c.idle != nil {
+		return c.fillIdle(deadline)
+	}
+	if c.in == nil {
+		c.takeSmall()
 	}
 	if c.w == len(c.in) {
 		c.in = append(c.in, make([]byte, min(len(c.in), limit-len(c.in)))...)
@@ -190,15 +222,25 @@ func (c *Conn) LineBuffered() bool { return bytes.IndexByte(c.Buffered(), '\n') 
 
 // WriteString and Write buffer output; long output is passed on at once.
 func (c *Conn) WriteString(s string) {
+	c.takeOut()
 	c.out = append(c.out, s...)
 	c.flushIfLong()
 }
 
 // Write buffers p. It never fails: Flush reports what went wrong.
 func (c *Conn) Write(p []byte) (int, error) {
+	c.takeOut()
 	c.out = append(c.out, p...)
 	c.flushIfLong()
 	return len(p), c.writeErr
+}
+
+// takeOut takes an output buffer, if there is none.
+func (c *Conn) takeOut() {
+	if c.outRoom == nil {
+		c.outRoom = outBuffers.Get().(*[outSize]byte)
+		c.out = c.outRoom[:0]
+	}
 }
 
 func (c *Conn) flushIfLong() {
@@ -215,7 +257,7 @@ func (c *Conn) Flush() error {
 	}
 	c.Conn.SetWriteDeadline(time.Now().Add(c.wait))
 	_, c.writeErr = c.Conn.Write(c.out)
-	c.out = c.out[:0]
+	c.out = c.outRoom[:0]
 	return c.writeErr
 }
 

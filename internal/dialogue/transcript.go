@@ -34,32 +34,71 @@ const (
 // Transcript collects the lines of a session, the first ones in full and the rest as a count.
 // The zero value is ready for use. It is not safe for concurrent use.
 type Transcript struct {
-	lines   []Line
-	octets  int
+	text    []byte // of all lines, one after the other: thousands of sessions keep one while they idle
+	marks   []mark
 	Dropped int // lines that came after the limit
+}
+
+// mark is where a line ends in the text.
+type mark struct {
+	at   int64 // Unix time in nanoseconds
+	end  uint32
+	side byte // the only octet of its Side
 }
 
 // Add appends one line; control characters are replaced, so that it can be shown on a terminal.
 func (t *Transcript) Add(side Side, text string) {
-	if len(t.lines) >= maxLines || t.octets >= maxOctets {
+	if len(t.marks) >= maxLines || len(t.text) >= maxOctets {
 		t.Dropped++
 		return
 	}
-	text = Printable(text)
-	t.octets += len(text)
-	t.lines = append(t.lines, Line{At: time.Now(), Side: side, Text: text})
+	t.text = append(t.text, Printable(text)...)
+	t.mark(side)
+}
+
+// AddBytes is Add for text that the caller goes on to use; most of what is said needs no copy but the one that is kept.
+func (t *Transcript) AddBytes(side Side, text []byte) {
+	if len(t.marks) >= maxLines || len(t.text) >= maxOctets || len(text) > maxLineText || !isPlain(text) {
+		t.Add(side, string(text))
+		return
+	}
+	t.text = append(t.text, text...)
+	t.mark(side)
+}
+
+func (t *Transcript) mark(side Side) {
+	t.marks = append(t.marks, mark{at: time.Now().UnixNano(), end: uint32(len(t.text)), side: side[0]})
 }
 
 // Len returns the number of lines kept; Lines()[n:] after it are those added since.
-func (t *Transcript) Len() int { return len(t.lines) }
+func (t *Transcript) Len() int { return len(t.marks) }
 
-// Lines returns the lines kept so far. The caller must not change them.
-func (t *Transcript) Lines() []Line { return t.lines[:len(t.lines):len(t.lines)] }
+// Lines returns the lines kept so far.
+func (t *Transcript) Lines() []Line {
+	if len(t.marks) == 0 {
+		return nil
+	}
+	lines, text, begin := make([]Line, len(t.marks)), string(t.text), uint32(0)
+	for i, m := range t.marks {
+		lines[i] = Line{At: time.Unix(0, m.at), Side: sideOf(m.side), Text: text[begin:m.end]}
+		begin = m.end
+	}
+	return lines
+}
+
+func sideOf(octet byte) Side {
+	for _, side := range []Side{Client, Server, Note} {
+		if side[0] == octet {
+			return side
+		}
+	}
+	return Note
+}
 
 // Cut returns the lines kept so far and begins anew: what was told once need not be kept in a long session.
 func (t *Transcript) Cut() []Line {
-	lines := t.lines
-	t.lines, t.octets, t.Dropped = nil, 0, 0
+	lines := t.Lines()
+	*t = Transcript{}
 	return lines
 }
 
@@ -69,14 +108,7 @@ func Printable(text string) string {
 	if len(text) > maxLineText {
 		text = text[:maxLineText] + "…"
 	}
-	clean := true
-	for i := range len(text) {
-		if text[i] < ' ' || text[i] > '~' {
-			clean = false
-			break
-		}
-	}
-	if clean {
+	if isPlain(text) {
 		return text
 	}
 	return strings.Map(func(r rune) rune {
@@ -86,4 +118,14 @@ func Printable(text string) string {
 		}
 		return r
 	}, text)
+}
+
+// isPlain says whether text is printable ASCII.
+func isPlain[T string | []byte](text T) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
 }

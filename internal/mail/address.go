@@ -20,6 +20,10 @@ const (
 // Address is a mailbox: a local-part, unquoted, and a domain in lower-case A-label form or an
 // address literal with its brackets (RFC 5321 §4.1.2). The zero Address is the null path "<>".
 // Domain is empty only for the null path and for the bare "postmaster" of RFC 5321 §4.5.1.
+//
+// The local-part may be UTF-8 (RFC 6531 §3.3) and stays octet for octet as it was given, not even normalised to NFC: only
+// the host that has the mailbox may say what is the same. The domain is in A-labels toward every peer, also one that knows
+// SMTPUTF8: a U-label is never more than another way to write it (RFC 5890 §2.3.2.1), and A-labels need no extension.
 type Address struct {
 	Local  string
 	Domain string
@@ -27,6 +31,9 @@ type Address struct {
 
 // IsNull says whether the address is the null path.
 func (a Address) IsNull() bool { return a == Address{} }
+
+// IsASCII says whether the address can be sent without SMTPUTF8.
+func (a Address) IsASCII() bool { return isASCII(a.Local) && isASCII(a.Domain) }
 
 // String returns local-part@domain, with the local-part quoted where the grammar needs it; "" for the null path.
 func (a Address) String() string {
@@ -222,80 +229,6 @@ func pathEnd(s string, stop byte) int {
 		}
 	}
 	return len(s)
-}
-
-func parseLocalPart(s string) (local, rest string, err error) {
-	if strings.HasPrefix(s, `"`) {
-		return parseQuoted(s)
-	}
-	end := strings.IndexByte(s, '@')
-	if end < 0 {
-		return "", "", fmt.Errorf("address %q has no @domain", printable(s))
-	}
-	if !isDotString(s[:end]) {
-		return "", "", fmt.Errorf("the local-part %q is not valid", printable(s[:end]))
-	}
-	return s[:end], s[end:], nil
-}
-
-func parseQuoted(s string) (local, rest string, err error) {
-	var b strings.Builder
-	for i := 1; i < len(s); i++ {
-		c := s[i]
-		switch {
-		case c == '"':
-			if b.Len() == 0 {
-				return "", "", errors.New("the quoted local-part is empty")
-			}
-			return b.String(), s[i+1:], nil
-		case c == '\\' && i+1 < len(s):
-			i++
-			c = s[i]
-		}
-		if c < ' ' || c > '~' {
-			return "", "", fmt.Errorf("the quoted local-part of %q has a character that is not allowed", printable(s))
-		}
-		b.WriteByte(c)
-	}
-	return "", "", fmt.Errorf("the quoted local-part of %q does not end", printable(s))
-}
-
-func quote(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, c := range []byte(s) {
-		if c == '"' || c == '\\' {
-			b.WriteByte('\\')
-		}
-		b.WriteByte(c)
-	}
-	b.WriteByte('"')
-	return b.String()
-}
-
-// isDotString says whether s is a Dot-string of atoms (RFC 5321 §4.1.2).
-func isDotString(s string) bool {
-	if s == "" {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if c == '.' {
-			if i == 0 || i == len(s)-1 || s[i-1] == '.' {
-				return false
-			}
-			continue
-		}
-		if !isAtext(c) {
-			return false
-		}
-	}
-	return true
-}
-
-func isAtext(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
-		strings.IndexByte("!#$%&'*+-/=?^_`{|}~", c) >= 0
 }
 
 // isHostname checks the LDH rule with underscores forgiven, which real hosts use.

@@ -26,20 +26,51 @@ func TestParsePath(t *testing.T) {
 		"<a@[ipv6:2001:DB8::1]>":     "a@[IPv6:2001:db8::1]|",
 		"<a@bücher.test>":            "a@xn--bcher-kva.test|",
 		"<a+b%c!d@b.test>":           "a+b%c!d@b.test|",
-		"<a@b.test":                  "error",
-		"<a>":                        "error",
-		"<a@>":                       "error",
-		"<@b.test>":                  "error",
-		"<a..b@c.test>":              "error",
-		"<.a@c.test>":                "error",
-		"<a@b@c.test>":               "error",
-		"<a@-b.test>":                "error",
-		"<a@[300.1.1.1]>":            "error",
-		"<a@[::1]>":                  "error",
-		"<\x01@b.test>":              "error",
-		`<"a@b.test>`:                "error",
-		"":                           "error",
-		" <a@b.test>":                "error",
+		"<δοκιμή@b.test>":            "δοκιμή@b.test|",
+		"<e\u0301@b.test>":           "e\u0301@b.test|", // as it is, not composed
+		"<\u00e9@b.test>":            "\u00e9@b.test|",
+		"<ñ.ñ@παράδειγμα.δοκιμή>":                  "ñ.ñ@xn--hxajbheg2az3al.xn--jxalpdlp|",
+		`<"ñ ñ"@b.test>`:                           `"ñ ñ"@b.test|`,
+		`<"ñ"@b.test>`:                             "ñ@b.test|",
+		`<"a@b"@c.test>`:                           `"a@b"@c.test|`,
+		"<@x.test:\"a@b\"@c.test>":                 `"a@b"@c.test|`,
+		"<a!b@c.test>":                             "a!b@c.test|",
+		"<a%b.test@c.test>":                        "a%b.test@c.test|",
+		`<"\ñ"@b.test>`:                            "error",
+		"<ñ..ñ@b.test>":                            "error",
+		"<\xff@b.test>":                            "error",
+		"<a\u0085b@c.test>":                        "error",
+		"<a\u202eb@c.test>":                        "error",
+		"<a\u200fb@c.test>":                        "error",
+		"<a\u2028b@c.test>":                        "error",
+		"<a\ufeffb@c.test>":                        "error",
+		"<\"a\u2066b\"@c.test>":                    "error",
+		"<\"a\x7fb\"@c.test>":                      "error",
+		"<\"a\tb\"@c.test>":                        "error",
+		"<a@b.test@c.test>":                        "error",
+		`<"a"b@c.test>`:                            "error",
+		`<"a"@"b"@c.test>`:                         "error",
+		"<@x.test:a>":                              "error",
+		"<@x.test:>":                               "error",
+		"<@x.test,y.test:a@b.test>":                "error",
+		"<@x.test:@y.test:a@b.test>":               "error",
+		"<a b@c.test>":                             "error",
+		"<" + strings.Repeat("ñ", 32) + "@b.test>": strings.Repeat("ñ", 32) + "@b.test|",
+		"<" + strings.Repeat("ñ", 33) + "@b.test>": "error",
+		"<a@b.test":                                "error",
+		"<a>":                                      "error",
+		"<a@>":                                     "error",
+		"<@b.test>":                                "error",
+		"<a..b@c.test>":                            "error",
+		"<.a@c.test>":                              "error",
+		"<a@b@c.test>":                             "error",
+		"<a@-b.test>":                              "error",
+		"<a@[300.1.1.1]>":                          "error",
+		"<a@[::1]>":                                "error",
+		"<\x01@b.test>":                            "error",
+		`<"a@b.test>`:                              "error",
+		"":                                         "error",
+		" <a@b.test>":                              "error",
 		"<" + strings.Repeat("a", 65) + "@b.test>":                         "error",
 		strings.Repeat("a", 60) + "@" + strings.Repeat("b.", 120) + "test": "error",
 	} {
@@ -55,7 +86,7 @@ func TestParsePath(t *testing.T) {
 }
 
 func FuzzParsePath(f *testing.F) {
-	for _, s := range []string{"<a@b.test>", `<"a\"b"@b.test>`, "<@x,@y:a@b>", "<a@[IPv6:::1]>", "<a@bücher.test>"} {
+	for _, s := range []string{"<a@b.test>", `<"a\"b"@b.test>`, "<@x,@y:a@b>", "<a@[IPv6:::1]>", "<a@bücher.test>", "<ñ@b.test>", `<"ñ ñ"@b.test>`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -64,10 +95,19 @@ func FuzzParsePath(f *testing.F) {
 			return
 		}
 		again, rest, err := ParsePath(a.Path())
-		if err != nil || rest != "" || again != a {
+		if err != nil || rest != "" || again != a || !IsText(a.Local) || a.IsASCII() != isASCII(a.Path()) {
 			t.Fatalf("ParsePath(%q) = %#v, but its Path %q gives %#v, %q, %v", s, a, a.Path(), again, rest, err)
 		}
 	})
+}
+
+func TestAddressIsASCII(t *testing.T) {
+	for in, want := range map[string]bool{"a@b.test": true, "a@bücher.test": true, "ñ@b.test": false, `"ñ ñ"@[192.0.2.1]`: false} {
+		a, err := ParseAddress(in)
+		if err != nil || a.IsASCII() != want {
+			t.Errorf("%q: IsASCII is %t, %v, want %t", in, a.IsASCII(), err, want)
+		}
+	}
 }
 
 func TestID(t *testing.T) {

@@ -33,6 +33,8 @@ func (n *Node) openListeners(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d := smtp.DefaultLimits()
+	n.admission = smtp.NewAdmission(d.Sessions, d.SessionsPerAddress)
 	l := n.config.Listen
 	for _, group := range []struct {
 		protocol string
@@ -77,7 +79,8 @@ func (n *Node) smtpService(kind receiver.Kind, tlsConf *tls.Config, implicit boo
 	limits.Recipients = n.config.Limits.Recipients
 	s := &smtp.Server{
 		Hostname: n.config.Hostname, Limits: limits, TLS: tlsConf, ImplicitTLS: implicit,
-		NewSession: n.receiver.Sessions(kind), Logger: n.logger,
+		NewSession: n.receiver.Sessions(kind), Logger: n.logger, Admission: n.admission,
+		NormaliseLineEnds: kind == receiver.MSA && n.config.Submission.NormaliseLineEnds,
 	}
 	return service{serve: s.Serve, shutdown: s.Shutdown}
 }

@@ -24,6 +24,7 @@ import (
 	"waybill/internal/queue"
 	"waybill/internal/receiver"
 	"waybill/internal/relay"
+	"waybill/internal/smtp"
 	"waybill/internal/spool"
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
@@ -63,11 +64,12 @@ type Node struct {
 	receiver  *receiver.Receiver
 	maildrop  *maildrop.Service
 
-	services []service
-	bound    []Bound
-	control  *control.Server
-	stop     context.CancelFunc
-	running  sync.WaitGroup
+	admission *smtp.Admission // of all SMTP listeners together
+	services  []service
+	bound     []Bound
+	control   *control.Server
+	stop      context.CancelFunc
+	running   sync.WaitGroup
 }
 
 // Bound is a listener that is open.

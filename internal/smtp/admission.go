@@ -3,6 +3,7 @@ package smtp
 import (
 	"net"
 	"net/netip"
+	"sync"
 
 	"waybill/internal/mail"
 )
@@ -32,24 +33,68 @@ func (s *Server) isDraining() bool {
 	return s.draining
 }
 
-// admit counts a new session, or returns the reply that refuses it.
-func (s *Server) admit(w *wire, l Limits) mail.Status {
-	network := networkOf(w.RemoteAddr())
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// Admission bounds how many sessions there are at a time, in all and from one network. Servers that share one share the
+// bounds. It remembers no more than the sessions that there are.
+type Admission struct {
+	sessions, perNetwork int
+
+	mu       sync.Mutex
+	present  int
+	networks map[netip.Prefix]int
+}
+
+// NewAdmission returns an Admission for so many sessions in all, and from one IPv4 address or IPv6 /64.
+func NewAdmission(sessions, perAddress int) *Admission {
+	return &Admission{sessions: sessions, perNetwork: perAddress, networks: make(map[netip.Prefix]int)}
+}
+
+// enter counts a new session, or returns the reply that refuses it.
+func (a *Admission) enter(network netip.Prefix) mail.Status {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	switch {
-	case s.draining:
-		return shuttingDown
-	case len(s.sessions) >= l.Sessions:
+	case a.present >= a.sessions:
 		return tooManySessions
-	case network.IsValid() && s.networks[network] >= l.SessionsPerAddress:
+	case network.IsValid() && a.networks[network] >= a.perNetwork:
 		return addressSessions
 	}
-	if s.sessions == nil {
-		s.sessions, s.networks = make(map[*wire]netip.Prefix), make(map[netip.Prefix]int)
+	a.present++
+	if network.IsValid() {
+		a.networks[network]++
 	}
-	s.sessions[w] = network
-	s.networks[network]++
+	return mail.Status{}
+}
+
+// leave forgets a session that entered.
+func (a *Admission) leave(network netip.Prefix) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.present--
+	if !network.IsValid() {
+		return
+	}
+	if a.networks[network]--; a.networks[network] == 0 {
+		delete(a.networks, network)
+	}
+}
+
+// admit counts a new session, or returns the reply that refuses it.
+func (s *Server) admit(w *wire, l *Limits) mail.Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return shuttingDown
+	}
+	if s.sessions == nil {
+		s.sessions, s.stopping = make(map[*wire]struct{}), make(chan struct{})
+	}
+	if s.Admission == nil {
+		s.Admission = NewAdmission(l.Sessions, l.SessionsPerAddress)
+	}
+	if refusal := s.Admission.enter(w.network); refusal.Code != 0 {
+		return refusal
+	}
+	s.sessions[w] = struct{}{}
 	s.running.Add(1)
 	return mail.Status{}
 }
@@ -58,12 +103,9 @@ func (s *Server) admit(w *wire, l Limits) mail.Status {
 func (s *Server) release(w *wire) {
 	w.Close() // of a session with TLS, its end was said before
 	s.mu.Lock()
-	network := s.sessions[w]
 	delete(s.sessions, w)
-	if s.networks[network]--; s.networks[network] == 0 {
-		delete(s.networks, network)
-	}
 	s.mu.Unlock()
+	s.Admission.leave(w.network)
 	s.running.Done()
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"time"
 
 	"waybill/internal/dialogue"
@@ -17,9 +16,9 @@ import (
 type Transaction struct {
 	ReversePath mail.Address
 	Recipients  []mail.Address
-	Reports     []mail.Report // one for each of Recipients, or nil; said if the server offers DSN
+	Reports     []mail.Report // one for each of Recipients, or fewer; said if the server offers DSN
 	DSN         mail.DSN      // said if the server offers DSN
-	UTF8        bool          // SMTPUTF8 is needed; the caller has looked whether the server offers it
+	UTF8        bool          // the header needs SMTPUTF8; an address that does is seen anyway
 	Body        mail.BodyType // declared if the server offers 8BITMIME; else the content is sent as it is
 	Size        int64         // octets of Content; 0: not known
 	Content     io.WriterTo   // with CR LF line ends; asked for once, and only when somebody is to get it
@@ -41,9 +40,10 @@ const groupSize = 50
 
 // Send sends one message. Refusals are no error; they stand in the results. An error means that the
 // connection is of no more use: it broke, the server ended it (421), or, with errors.Is(err, ErrBareLineEnd), the
-// content turned out to be none that may be sent.
+// content turned out to be none that may be sent. A message that needs SMTPUTF8 is not offered to a server without it: the
+// status of MAIL is 550 5.6.7 then.
 func (c *Client) Send(ctx context.Context, t Transaction) (Results, error) {
-	s := &sending{Transaction: t, results: Results{Recipients: make([]mail.Status, len(t.Recipients))}}
+	s := &sending{Transaction: t, utf8: t.needsUTF8(), results: Results{Recipients: make([]mail.Status, len(t.Recipients))}}
 	if len(t.Recipients) == 0 {
 		return s.results, &mail.Error{Status: noRecipients, Err: errors.New("a transaction needs a recipient")}
 	}
@@ -52,6 +52,8 @@ func (c *Client) Send(ctx context.Context, t Transaction) (Results, error) {
 	var err error
 	if status, tooLarge := c.TooLarge(t.Size); tooLarge {
 		s.results.Mail = status
+	} else if s.utf8 && !c.offers("SMTPUTF8") { // RFC 6531 §3.2: then it must not be sent
+		s.results.Mail = noUTF8
 	} else {
 		err = c.transact(ctx, s)
 	}
@@ -67,6 +69,7 @@ type sending struct {
 	Transaction
 	results    Results
 	pipelining bool
+	utf8       bool // SMTPUTF8 is needed
 	dataSent   bool // DATA went out with the last group of RCPT
 }
 
@@ -124,22 +127,11 @@ func (c *Client) begin(ctx context.Context, s *sending) error {
 		}
 	}
 	c.dirty = true
-	c.send(c.mailCommand(s.Transaction))
+	c.send(c.mailCommand(s))
 	if s.pipelining {
 		return nil
 	}
 	return c.mailReply(ctx, s)
-}
-
-func (c *Client) mailCommand(t Transaction) string {
-	line := "MAIL FROM:" + t.ReversePath.Path()
-	if _, offered := c.Extension("SIZE"); offered && t.Size > 0 {
-		line += " SIZE=" + strconv.FormatInt(t.Size, 10)
-	}
-	if _, offered := c.Extension("8BITMIME"); offered && t.Body == mail.Body8BitMIME {
-		line += " BODY=8BITMIME"
-	}
-	return line
 }
 
 func (c *Client) mailReply(ctx context.Context, s *sending) error {
@@ -167,8 +159,8 @@ func (c *Client) recipients(ctx context.Context, s *sending) error {
 
 // group sends RCPT for the recipients [from, to) and reads the replies.
 func (c *Client) group(ctx context.Context, s *sending, from, to int) error {
-	for _, forward := range s.Recipients[from:to] {
-		c.send("RCPT TO:" + forward.Path())
+	for i := range s.Recipients[from:to] {
+		c.send(c.rcptCommand(s, from+i))
 	}
 	if s.pipelining && to == len(s.Recipients) {
 		c.send("DATA")

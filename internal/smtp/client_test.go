@@ -19,8 +19,9 @@ import (
 
 // TestClientTranscripts plays testdata/client/*.txt: a scripted server against the client, in virtual time.
 //
-//	do: greet | hello | auth | quit | cancel 5s | send FROM TO[,TO…] "content"
+//	do: greet | hello | auth | quit | cancel 5s | send FROM TO[,TO…] "content" | sendutf8 … | report …
 //	        what the client is to do, one after the other ("cancel": its context ends after that time);
+//	        "sendutf8" needs SMTPUTF8 for its header; "report" has parameters of DSN;
 //	        a comma list with "×N" stands for N recipients
 //	S: text what the server says, with CR LF; R: "text" as it is
 //	C: text what the client must say; "*" at the end stands for anything
@@ -163,7 +164,11 @@ func perform(ctx context.Context, c *Client, call string) []string {
 	case "quit":
 		err = c.Quit(ctx)
 	case "send":
-		return send(ctx, c, args)
+		return send(ctx, c, Transaction{}, args)
+	case "sendutf8":
+		return send(ctx, c, Transaction{UTF8: true}, args)
+	case "report":
+		return send(ctx, c, reported, args)
 	default:
 		err = errors.New("unknown call")
 	}
@@ -177,13 +182,23 @@ func outcome(err error) string {
 	return "error " + mail.StatusOf(err).String()
 }
 
-func send(ctx context.Context, c *Client, args string) []string {
+// reported is what "report" sends: with all that DSN knows.
+var reported = Transaction{
+	DSN: mail.DSN{Return: mail.ReturnHeader, EnvelopeID: "id=1 +"},
+	Reports: []mail.Report{
+		{Notify: mail.NotifyDelay | mail.NotifySuccess, Original: mail.OriginalRecipient{Type: "rfc822", Address: "you+me@b.test"}},
+		{Notify: mail.NotifyNever, Original: mail.OriginalRecipient{Type: "utf-8", Address: "ñ+@b.test"}},
+		{Original: mail.OriginalRecipient{Type: "rfc822", Address: "injected@b.test\r\nRSET"}},
+	},
+}
+
+func send(ctx context.Context, c *Client, t Transaction, args string) []string {
 	words := strings.SplitN(args, " ", 3)
 	content, err := strconv.Unquote(words[2])
 	if err != nil {
 		return []string{err.Error()}
 	}
-	t := Transaction{Size: int64(len(content)), Content: strings.NewReader(content), Body: mail.Body8BitMIME}
+	t.Size, t.Content, t.Body = int64(len(content)), strings.NewReader(content), mail.Body8BitMIME
 	t.ReversePath, _ = mail.ParseAddress(words[0])
 	for to := range strings.SplitSeq(words[1], ",") {
 		to, count, _ := strings.Cut(to, "×")

@@ -14,8 +14,9 @@ const (
 	ready                       // no transaction
 	mailGiven                   // a transaction without a recipient
 	rcptGiven                   // a transaction with one or more
+	chunking                    // one whose content has begun to come in chunks
 
-	always = fresh | ready | mailGiven | rcptGiven
+	always = fresh | ready | mailGiven | rcptGiven | chunking
 )
 
 // command is one row of the protocol.
@@ -24,22 +25,18 @@ type command struct {
 	do   func(s *session, ctx context.Context, argument string) mail.Status
 	last bool // ends a pipelined group: its reply leaves at once (RFC 2920 §3.1)
 	bare bool // takes no argument
-	long bool // its line may be as long as Limits.AuthLine
+	long bool // its line may be as long as Limits.AuthLine; BDAT checks itself
 	junk bool // moves no mail
 }
 
-// commands returns the row of a verb: the state × command table of RFC 5321 §4.1.4, RFC 3207 and RFC 4954.
-func commands(verb string) (command, bool) {
-	c, ok := commandTable[verb]
-	return c, ok
-}
-
+// commandTable has the row of each verb: the state × command table of RFC 5321 §4.1.4, RFC 3030, RFC 3207 and RFC 4954.
 var commandTable = map[string]command{
 	"HELO":     {in: always, do: (*session).helo, last: true, junk: true},
 	"EHLO":     {in: always, do: (*session).ehlo, last: true, junk: true},
 	"MAIL":     {in: ready, do: (*session).mail},
 	"RCPT":     {in: mailGiven | rcptGiven, do: (*session).rcpt},
 	"DATA":     {in: rcptGiven, do: (*session).data, last: true, bare: true},
+	"BDAT":     {in: always, do: (*session).bdat, long: true}, // wherever it stands, its octets are to be read
 	"RSET":     {in: always, do: (*session).rset, bare: true, junk: true},
 	"NOOP":     {in: always, do: (*session).noop, last: true, junk: true},
 	"QUIT":     {in: always, do: (*session).quit, last: true, bare: true},
@@ -62,7 +59,9 @@ func (s *session) outOfOrder(verb string) mail.Status {
 		return badSequence.WithText("Bad sequence of commands: HELO or EHLO comes first")
 	case s.state == ready:
 		return badSequence.WithText("Bad sequence of commands: MAIL comes first")
-	case verb != "DATA":
+	case s.state == chunking: // RFC 3030 §2
+		return badSequence.WithText("Bad sequence of commands: the message goes on with BDAT, RSET ends it")
+	case verb != "DATA" && verb != "BDAT":
 		return badSequence.WithText("Bad sequence of commands: a transaction is under way, RSET ends it")
 	case s.tx.refused > 0: // RFC 5321 §3.3; no fault of a client that pipelines
 		return noRecipients
@@ -73,8 +72,8 @@ func (s *session) outOfOrder(verb string) mail.Status {
 // dispatch finds the row of a command line, checks what the row demands, and does it.
 func (s *session) dispatch(ctx context.Context, line []byte) (mail.Status, command) {
 	verb, argument := ParseCommand(line)
-	row, known := commands(verb)
-	s.note(line, known)
+	row, known := s.commands[verb]
+	s.note(line, verb, known)
 	switch {
 	case !row.long && len(line)+len("\r\n") > s.limits.CommandLine:
 		return lineTooLong, row

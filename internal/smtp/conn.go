@@ -20,7 +20,7 @@ type Conn struct {
 // idLength is long enough for a session id to be unique in any log that is kept: 60 bits.
 const idLength = 12
 
-func newConn(w *wire, l Limits) *Conn {
+func newConn(w *wire, l *Limits) *Conn {
 	return &Conn{wire: w, line: dialogue.NewConn(w, l.WriteTimeout), id: rand.Text()[:idLength]}
 }
 

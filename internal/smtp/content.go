@@ -1,7 +1,6 @@
 package smtp
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"time"
@@ -16,25 +15,30 @@ var (
 	ErrTooLarge    error = &mail.Error{Status: messageTooLarge}
 )
 
-// content reads the content of one message from the connection: an io.Reader and io.WriterTo that yields
-// what was sent with the stuffed dots removed, straight from the input buffer, and io.EOF after CR LF . CR LF.
+// content reads the content of one message from the connection: an io.Reader and io.WriterTo that yields what was sent,
+// straight from the input buffer, and io.EOF when it is whole: after CR LF . CR LF, with the stuffed dots removed, or
+// after the last chunk.
 type content struct {
 	line    *dialogue.Conn
-	limits  Limits
+	limits  *Limits
 	started time.Time
-	scan    dotScanner
+	scan    scanner
+	chunks  *chunks // nil: it follows DATA
 
 	span     []byte // yielded next, part of the input buffer
+	owed     bool   // CR LF is yielded after span, though it was not sent
+	open     bool   // what was yielded last does not end a line
 	received int64  // octets from the wire
 	size     int64  // octets of content
-	ended    bool   // CR LF . CR LF was seen
+	ended    bool   // all of it was seen
 	fault    error  // the message is refused, but its end is still looked for
-	lost     error  // the connection is of no use any more
+	lost     error  // there is nothing more to read: the connection is of no use, or the client left the message
 }
 
-func newContent(line *dialogue.Conn, l Limits) *content {
+// newContent returns the reader of what follows DATA. normalise says that a bare CR or LF becomes CR LF, else it is refused.
+func newContent(line *dialogue.Conn, l *Limits, normalise bool) *content {
 	line.Widen()
-	return &content{line: line, limits: l, started: time.Now(), scan: dotScanner{lineStart: true}}
+	return &content{line: line, limits: l, started: time.Now(), scan: scanner{dots: true, loose: normalise, lineStart: true}}
 }
 
 // Read implements io.Reader.
@@ -76,42 +80,83 @@ func (c *content) next() error {
 			return c.fault
 		case c.lost != nil:
 			return c.lost
+		case c.owed:
+			c.owed = false
+			c.yield(crlf)
 		case c.ended:
 			return io.EOF
+		default:
+			c.step()
 		}
-		c.step()
 	}
 	return nil
 }
 
+var crlf = []byte("\r\n")
+
 // step takes the next span out of the buffer, or waits for more octets.
 func (c *content) step() {
-	if c.fault == ErrBareLineEnd {
+	switch {
+	case c.chunks != nil:
+		c.stepChunk()
+	case c.fault == ErrBareLineEnd:
 		c.skip()
+	default:
+		if used, what := c.take(c.line.Buffered()); what == foundEnd {
+			c.end()
+		} else if what == foundNothing && used == 0 {
+			c.fill()
+		}
+	}
+}
+
+// take yields the span that b begins with, and says how many octets of b are done with.
+func (c *content) take(b []byte) (used int, what found) {
+	span, used, what := c.scan.next(b)
+	c.advance(used)
+	c.yield(span)
+	if what == foundBare {
+		c.bareLineEnd()
+	}
+	return used, what
+}
+
+func (c *content) advance(n int) {
+	c.line.Advance(n)
+	c.received += int64(n)
+}
+
+// yield hands span over, unless the message is refused or becomes too large by it.
+func (c *content) yield(span []byte) {
+	if len(span) == 0 {
 		return
 	}
-	span, used, found := c.scan.next(c.line.Buffered())
-	c.line.Advance(used)
-	c.received += int64(used)
+	c.open = span[len(span)-1] != '\n'
 	c.size += int64(len(span))
 	if c.size > c.limits.MessageSize && c.fault == nil {
 		c.fault = ErrTooLarge
 	}
-	switch found {
-	case foundEnd:
-		c.ended = true
-		c.line.Transcript.Add(dialogue.Note, fmt.Sprintf("(message: %d octets)", c.size))
-	case foundBare:
-		if c.fault == nil {
-			c.fault = ErrBareLineEnd
-		}
-	case foundNothing:
-		if used == 0 {
-			c.fill()
-		}
-	}
 	if c.fault == nil {
 		c.span = span
+	}
+}
+
+// bareLineEnd refuses the message for a CR or LF on its own, or owes CR LF for it.
+func (c *content) bareLineEnd() {
+	if c.scan.loose {
+		c.owed = true
+	} else if c.fault == nil {
+		c.fault = ErrBareLineEnd
+	}
+}
+
+// end notes that the content is whole.
+func (c *content) end() {
+	c.ended = true
+	if c.fault == nil {
+		c.line.Transcript.Add(dialogue.Note, fmt.Sprintf("(message: %d octets)", c.size))
+	} else {
+		c.line.Transcript.Add(dialogue.Note, fmt.Sprintf("(message: refused after %d octets)", c.received))
 	}
 }
 
@@ -119,132 +164,50 @@ func (c *content) step() {
 // the worse it is.
 func (c *content) skip() {
 	used, end := c.scan.skip(c.line.Buffered())
-	c.line.Advance(used)
-	c.received += int64(used)
+	c.advance(used)
 	switch {
 	case end:
-		c.ended = true
-		c.line.Transcript.Add(dialogue.Note, fmt.Sprintf("(message: refused after %d octets)", c.received))
+		c.end()
 	case used == 0:
 		c.fill()
 	}
 }
 
-// fill waits for more octets: each time for DataTimeout at most, and in all for ContentGrace and what a line
-// of ContentRate needs for the octets that came.
+// fill waits for more octets, DataTimeout at most. What was replied before, as to a chunk, leaves first: the client may wait for it.
 func (c *content) fill() {
-	now := time.Now()
-	earned := time.Duration(c.received/c.limits.ContentRate) * time.Second
-	deadline := c.started.Add(c.limits.ContentGrace + earned)
-	if next := now.Add(c.limits.DataTimeout); next.Before(deadline) {
-		deadline = next
+	if err := c.line.Flush(); err != nil {
+		c.lost = err
+		return
 	}
-	err := c.line.Fill(deadline, c.line.WideSize())
+	err := c.line.Fill(c.deadline(c.limits.DataTimeout), c.line.WideSize())
 	if err == io.EOF {
-		err = io.ErrUnexpectedEOF // only the dot is an end
+		err = io.ErrUnexpectedEOF // only the dot, or the last chunk, is an end
 	}
 	c.lost = err
 }
 
-// drain skips to the end of the message, so that the dialogue stays in step. A peer that goes on far beyond
-// the limit is not listened to any longer: endless is true then.
-func (c *content) drain() (endless bool) {
+// deadline is after wait, but not later than the message as a whole allows: ContentGrace and what a line of ContentRate
+// needs for the octets that came.
+func (c *content) deadline(wait time.Duration) time.Time {
+	earned := time.Duration(c.received/c.limits.ContentRate) * time.Second
+	whole := c.started.Add(c.limits.ContentGrace + earned)
+	if next := time.Now().Add(wait); next.Before(whole) {
+		return next
+	}
+	return whole
+}
+
+// drain skips to the end of the message, so that the dialogue stays in step; when it is refused already, to the end of the
+// chunk. A peer that goes on far beyond the limit is not listened to any longer: endless is true then.
+func (c *content) drain(refused bool) (endless bool) {
 	bound := 2*c.limits.MessageSize + 1<<20
-	for !c.ended && c.lost == nil {
-		if c.received > bound {
+	for !c.ended && c.lost == nil && !(c.betweenChunks() && (refused || c.fault != nil)) {
+		if c.received+c.announced() > bound {
 			return true
 		}
+		c.span, c.owed = nil, false
 		c.step()
 	}
-	c.span = nil
+	c.span, c.owed = nil, false
 	return false
-}
-
-// dotScanner finds the ends of lines and the end of the content in what is received piece by piece.
-type dotScanner struct {
-	lineStart bool // what comes next begins a line: the last octets were CR LF, or there were none yet
-}
-
-// found is what ended a span.
-type found int
-
-const (
-	foundNothing found = iota // the buffer ended, but for octets whose meaning the next ones decide
-	foundDot                  // a stuffed dot, which is not part of the content
-	foundEnd                  // CR LF . CR LF
-	foundBare                 // a CR or LF on its own
-)
-
-// next cuts from b the longest span that is content as it stands, and says how many octets of b are done
-// with and what came after the span. It works a line at a time, by bytes.IndexByte.
-func (d *dotScanner) next(b []byte) (span []byte, used int, what found) {
-	for i := 0; i < len(b); {
-		if d.lineStart && b[i] == '.' {
-			return d.dot(b, i)
-		}
-		lf := bytes.IndexByte(b[i:], '\n')
-		if lf < 0 {
-			return d.tail(b, i)
-		}
-		cr := bytes.IndexByte(b[i:i+lf+1], '\r')
-		if cr < 0 || cr != lf-1 {
-			d.lineStart = false
-			end := i + lf // a bare LF …
-			if cr >= 0 {
-				end = i + cr // … or the CR before it
-			}
-			return b[:end], end + 1, foundBare
-		}
-		i += lf + 1
-		d.lineStart = true
-	}
-	return b, len(b), foundNothing
-}
-
-// endOfData is what ends the content (RFC 5321 §4.1.1.4); its first CR LF is that of the last line.
-var endOfData = []byte("\r\n.\r\n")
-
-// skip returns how many octets of b are done with when only the end of the content is looked for, and whether it came.
-func (d *dotScanner) skip(b []byte) (used int, end bool) {
-	if d.lineStart {
-		switch dot := endOfData[2:]; {
-		case bytes.HasPrefix(b, dot):
-			return len(dot), true
-		case bytes.HasPrefix(dot, b):
-			return 0, false // more of it may come
-		}
-		d.lineStart = false
-	}
-	if i := bytes.Index(b, endOfData); i >= 0 {
-		return i + len(endOfData), true
-	}
-	return max(0, len(b)-len(endOfData)+1), false
-}
-
-// dot decides about the dot at b[i] that begins a line (RFC 5321 §4.5.2).
-func (d *dotScanner) dot(b []byte, i int) (span []byte, used int, what found) {
-	rest := b[i+1:]
-	if len(rest) == 0 || len(rest) == 1 && rest[0] == '\r' {
-		return b[:i], i, foundNothing
-	}
-	if rest[0] == '\r' && rest[1] == '\n' {
-		return b[:i], i + 3, foundEnd
-	}
-	d.lineStart = false
-	return b[:i], i + 1, foundDot
-}
-
-// tail takes the beginning of a line whose end is not there yet, without a CR at the end of b.
-func (d *dotScanner) tail(b []byte, i int) (span []byte, used int, what found) {
-	cr := bytes.IndexByte(b[i:], '\r')
-	switch {
-	case cr < 0:
-		d.lineStart = false
-		return b, len(b), foundNothing
-	case i+cr == len(b)-1:
-		d.lineStart = d.lineStart && cr == 0
-		return b[:i+cr], i + cr, foundNothing
-	}
-	d.lineStart = false
-	return b[:i+cr], i + cr + 1, foundBare
 }

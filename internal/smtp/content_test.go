@@ -60,18 +60,23 @@ func (c *chunked) SetReadDeadline(time.Time) error { return nil }
 
 func (c *chunked) Close() error { return nil }
 
+func limitsOf(messageSize int64) *Limits {
+	l := Limits{MessageSize: messageSize}.orDefault()
+	return &l
+}
+
 // readContent runs the reader over in, by Read with a buffer of that size, or by WriteTo if it is 0.
 func readContent(in []byte, size func() int, buffer int) (got []byte, rest []byte, c *content, err error) {
 	conn := &chunked{in: in, size: size}
 	line := dialogue.NewConn(conn, time.Second)
-	c = newContent(line, Limits{MessageSize: 1 << 30}.orDefault())
+	c = newContent(line, limitsOf(1<<30), false)
 	var b bytes.Buffer
 	if buffer == 0 {
 		_, err = c.WriteTo(&b)
 	} else {
 		_, err = io.CopyBuffer(&b, struct{ io.Reader }{c}, make([]byte, buffer))
 	}
-	c.drain()
+	c.drain(false)
 	return b.Bytes(), append(bytes.Clone(line.Buffered()), conn.in...), c, err
 }
 
@@ -123,7 +128,7 @@ func TestLongLinesTakeNoMemory(t *testing.T) {
 	in := append(bytes.Repeat([]byte("x"), 10<<20), "\r\n.\r\n"...)
 	conn := &chunked{in: in, size: func() int { return 1 << 20 }}
 	line := dialogue.NewConn(conn, time.Second)
-	c := newContent(line, DefaultLimits())
+	c := newContent(line, limitsOf(0), false)
 	if n, err := c.WriteTo(io.Discard); err != nil || n != 10<<20+2 {
 		t.Fatal(n, err)
 	}
@@ -137,11 +142,11 @@ func TestPolicyMayStopReading(t *testing.T) {
 		in := append(bytes.Repeat([]byte("0123456789\r\n"), 10000), ".\r\nNOOP\r\n"...)
 		conn := &chunked{in: in, size: func() int { return 1000 }}
 		line := dialogue.NewConn(conn, time.Second)
-		c := newContent(line, DefaultLimits())
+		c := newContent(line, limitsOf(0), false)
 		if _, err := io.ReadFull(c, make([]byte, size)); err != nil {
 			t.Fatal(err)
 		}
-		if c.drain() || !c.ended || c.size != 120000 {
+		if c.drain(false) || !c.ended || c.size != 120000 {
 			t.Errorf("after %d octets: ended %t, size %d", size, c.ended, c.size)
 		}
 	}
@@ -150,7 +155,7 @@ func TestPolicyMayStopReading(t *testing.T) {
 // TestBareCRsCostNoMore: content that is nothing but CRs is passed over as quickly as any other; how often the buffer is
 // searched must not depend on what a stranger sends. The bound is on steps, not on time.
 func TestBareCRsCostNoMore(t *testing.T) {
-	d := dotScanner{lineStart: true}
+	d := scanner{dots: true, lineStart: true}
 	b := bytes.Repeat([]byte{'\r'}, 32<<10)
 	if _, _, found := d.next(b); found != foundBare {
 		t.Fatal("a bare CR is not found")
@@ -167,7 +172,7 @@ func TestSkipFindsTheEnd(t *testing.T) {
 		"x\n.\r\n": false, "x\r\n.\n": false, "x\r.\r\n": false, "x\r\n.\r": false, ".x\r\n": false, "": false,
 	} {
 		for size := 1; size <= len(content)+1; size++ {
-			d := dotScanner{lineStart: true}
+			d := scanner{dots: true, lineStart: true}
 			var buffer []byte
 			found := false
 			for rest := content; !found; {

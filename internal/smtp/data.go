@@ -14,9 +14,9 @@ func (s *session) data(ctx context.Context, _ string) mail.Status {
 	if err := s.line.Flush(); err != nil {
 		return s.breakOff(err)
 	}
-	c := newContent(s.line, s.limits)
+	c := newContent(s.line, s.limits, s.server.NormaliseLineEnds)
 	status := s.policy.Data(ctx, c)
-	endless := c.drain()
+	endless := c.drain(!status.Success())
 	s.dotSeen = c.ended
 	s.reset()
 	if status.Success() {
@@ -25,7 +25,7 @@ func (s *session) data(ctx context.Context, _ string) mail.Status {
 	return s.dataStatus(c, status, endless)
 }
 
-// dataStatus is the reply to the dot. A message that is broken is refused whatever policy says of it.
+// dataStatus is the reply to the dot, or to a chunk. A message that is broken is refused whatever policy says of it.
 func (s *session) dataStatus(c *content, status mail.Status, endless bool) mail.Status {
 	if dialogue.IsTimeout(c.lost) {
 		return timedOut
@@ -33,7 +33,7 @@ func (s *session) dataStatus(c *content, status mail.Status, endless bool) mail.
 	if c.lost != nil {
 		return s.breakOff(c.lost)
 	}
-	s.hangUp = endless
+	s.hangUp = s.hangUp || endless
 	switch {
 	case errors.Is(c.fault, ErrTooLarge):
 		return messageTooLarge.WithText("Message size exceeds the limit of %d octets", s.limits.MessageSize)

@@ -41,10 +41,12 @@ func (p *policies) newSession(_ context.Context, c *Conn) (Session, error) {
 	return &fakeSession{p: p, conn: c}, nil
 }
 
-// fakeSession refuses nobody@…, denies MAIL from denied@…, panics for panic@…, and takes every other message.
+// fakeSession refuses nobody@…, denies MAIL from denied@…, panics for panic@…, and takes every other message; from early@…
+// and full@… without reading it, the one for good, the other not.
 type fakeSession struct {
-	p    *policies
-	conn *Conn
+	p       *policies
+	conn    *Conn
+	reverse string // local-part
 }
 
 func (f *fakeSession) Hello(_ context.Context, name string, _ bool) mail.Status {
@@ -72,6 +74,7 @@ func (f *fakeSession) Auth(_ context.Context, mechanism string, c Credentials) m
 }
 
 func (f *fakeSession) Mail(_ context.Context, reverse mail.Address, _ MailParams) mail.Status {
+	f.reverse = reverse.Local
 	switch reverse.Local {
 	case "denied":
 		return mail.NewStatus(550, "5.7.1", "Denied")
@@ -91,6 +94,12 @@ func (f *fakeSession) Rcpt(_ context.Context, forward mail.Address, _ RcptParams
 }
 
 func (f *fakeSession) Data(_ context.Context, r io.Reader) mail.Status {
+	switch f.reverse {
+	case "early":
+		return mail.NewStatus(250, "2.0.0", "Taken unread")
+	case "full":
+		return mail.NewStatus(452, "4.3.1", "No room")
+	}
 	var b bytes.Buffer
 	if _, err := io.Copy(&b, r); err != nil {
 		return mail.StatusOf(err)

@@ -40,9 +40,11 @@ func (s *session) hello(ctx context.Context, argument string, extended bool) mai
 // extensions returns what EHLO offers, each on a line of its own.
 func (s *session) extensions() string {
 	var b strings.Builder
+	b.Grow(192)
 	b.WriteString("\nPIPELINING\nSIZE ")
 	b.WriteString(strconv.FormatInt(s.limits.MessageSize, 10))
-	b.WriteString("\n8BITMIME\nENHANCEDSTATUSCODES")
+	b.WriteString("\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX=")
+	b.WriteString(strconv.Itoa(s.limits.Recipients)) // RFC 9422; there is no MAILMAX: a session may send on
 	if s.server.TLS != nil && s.conn.tls == nil {
 		b.WriteString("\nSTARTTLS")
 	}

@@ -12,10 +12,15 @@ type Limits struct {
 
 	Errors   int // commands that break the protocol, or failed logins, before 421; default 10
 	Refusals int // commands that policy refused for good, before 421; default 200
+	Unknown  int // recipients that policy refused for good, before 421; default 50
 	Junk     int // commands that move no mail (NOOP, RSET, …) between two messages, before 421; default 100
 
-	Sessions           int // at the same time; default 20000
-	SessionsPerAddress int // of one IPv4 address or IPv6 /64, loopback excepted; default 100
+	UnknownAtOnce   int           // recipients refused without delay, of those that Unknown counts; default 10
+	UnknownDelay    time.Duration // by which each further refusal is later than the one before; default 1 s
+	UnknownDelayMax time.Duration // longest delay; default 10 s
+
+	Sessions           int // at the same time, unless Server.Admission is set; default 20000
+	SessionsPerAddress int // of one IPv4 address or IPv6 /64, loopback excepted, unless Server.Admission is set; default 100
 
 	CommandTimeout   time.Duration // for a whole command line (RFC 5321 §4.5.3.2.7); default 5 min
 	DataTimeout      time.Duration // for the next octets of content (§4.5.3.2.5); default 3 min
@@ -30,7 +35,8 @@ func DefaultLimits() Limits {
 	return Limits{
 		MessageSize: 50 << 20, Recipients: 1000,
 		CommandLine: 1024, AuthLine: 12288,
-		Errors: 10, Refusals: 200, Junk: 100,
+		Errors: 10, Refusals: 200, Unknown: 50, Junk: 100,
+		UnknownAtOnce: 10, UnknownDelay: time.Second, UnknownDelayMax: 10 * time.Second,
 		Sessions: 20000, SessionsPerAddress: 100,
 		CommandTimeout: 5 * time.Minute, DataTimeout: 3 * time.Minute,
 		ContentGrace: 10 * time.Minute, ContentRate: 1024,
@@ -47,7 +53,11 @@ func (l Limits) orDefault() Limits {
 	setDefault(&l.AuthLine, d.AuthLine)
 	setDefault(&l.Errors, d.Errors)
 	setDefault(&l.Refusals, d.Refusals)
+	setDefault(&l.Unknown, d.Unknown)
 	setDefault(&l.Junk, d.Junk)
+	setDefault(&l.UnknownAtOnce, d.UnknownAtOnce)
+	setDefault(&l.UnknownDelay, d.UnknownDelay)
+	setDefault(&l.UnknownDelayMax, d.UnknownDelayMax)
 	setDefault(&l.Sessions, d.Sessions)
 	setDefault(&l.SessionsPerAddress, d.SessionsPerAddress)
 	setDefault(&l.CommandTimeout, d.CommandTimeout)

@@ -1,8 +1,10 @@
 package smtp
 
 import (
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"waybill/internal/mail"
 )
@@ -48,8 +50,9 @@ func ParseHello(argument string) (string, error) {
 }
 
 // ParseMail reads the argument of MAIL: FROM:<reverse-path> and parameters (RFC 5321 §4.1.1.2). A space after
-// the colon and missing brackets are forgiven. Errors are *mail.Error with the reply.
-func ParseMail(argument string) (reverse mail.Address, p MailParams, err error) {
+// the colon and missing brackets are forgiven. extended says whether the client said EHLO: parameters belong to extensions,
+// which HELO does not negotiate. Errors are *mail.Error with the reply.
+func ParseMail(argument string, extended bool) (reverse mail.Address, p MailParams, err error) {
 	path, ok := cutKeyword(argument, "FROM:")
 	if !ok {
 		return reverse, p, syntax(syntaxError, "The syntax is MAIL FROM:<address>")
@@ -61,50 +64,46 @@ func ParseMail(argument string) (reverse mail.Address, p MailParams, err error) 
 	if reverse.Domain == "" && !reverse.IsNull() {
 		return reverse, p, syntax(badSender, "Bad sender address: it has no @domain")
 	}
-	seen := 0
-	err = eachParam(rest, func(key, value string) error {
-		flag, err := mailParam(&p, key, value)
-		if err == nil && seen&flag != 0 {
-			err = syntax(syntaxError, "Parameter "+key+" is given twice")
-		}
-		seen |= flag
-		return err
-	})
+	err = eachParam(rest, extended, func(key, value string) error { return mailParam(&p, key, value) })
+	if err == nil && !p.UTF8 && !isASCII(path) {
+		err = &mail.Error{Status: needsUTF8}
+	}
 	return reverse, p, err
 }
 
-// Flags by which a parameter that is given twice is found.
-const (
-	sizeGiven = 1 << iota
-	bodyGiven
-	authGiven
-)
-
-func mailParam(p *MailParams, key, value string) (flag int, err error) {
+func mailParam(p *MailParams, key, value string) (err error) {
 	switch key {
 	case "SIZE": // RFC 1870 §4: up to 20 digits
 		p.Size, err = parseSize(value)
-		return sizeGiven, err
-	case "BODY":
+	case "BODY": // BINARYMIME would be of RFC 3030, and is not offered
 		switch strings.ToUpper(value) {
 		case "7BIT":
 		case "8BITMIME":
 			p.Body = mail.Body8BitMIME
 		default:
-			return 0, syntax(syntaxError, "BODY must be 7BIT or 8BITMIME")
+			return syntax(syntaxError, "BODY must be 7BIT or 8BITMIME")
 		}
-		return bodyGiven, nil
+	case "SMTPUTF8": // RFC 6531 §3.4
+		if value != "" {
+			return syntax(syntaxError, "SMTPUTF8 takes no value")
+		}
+		p.UTF8 = true
+	case "RET":
+		p.DSN.Return, err = parseReturn(value)
+	case "ENVID":
+		p.DSN.EnvelopeID, err = parseEnvelopeID(value)
 	case "AUTH": // RFC 4954 §5: who submitted it first; taken and not believed
-		if !isXtext(value) {
-			return 0, syntax(syntaxError, "AUTH needs an address in xtext, or <>")
+		if _, ok := decodeXtext(value); !ok {
+			return syntax(syntaxError, "AUTH needs an address in xtext, or <>")
 		}
-		return authGiven, nil
+	default:
+		return syntax(unknownParam, "Parameter "+key+" is not recognized")
 	}
-	return 0, syntax(unknownParam, "Parameter "+key+" is not recognized")
+	return err
 }
 
 func parseSize(value string) (int64, error) {
-	if value == "" || len(value) > 20 || strings.Trim(value, "0123456789") != "" {
+	if value == "" || len(value) > 20 || strings.Trim(value, digits) != "" {
 		return 0, syntax(syntaxError, "SIZE must be a number of octets")
 	}
 	size, err := strconv.ParseInt(value, 10, 64)
@@ -114,8 +113,11 @@ func parseSize(value string) (int64, error) {
 	return size, nil
 }
 
-// ParseRcpt reads the argument of RCPT: TO:<forward-path> (RFC 5321 §4.1.1.3), as ParseMail does.
-func ParseRcpt(argument string) (forward mail.Address, p RcptParams, err error) {
+const digits = "0123456789"
+
+// ParseRcpt reads the argument of RCPT: TO:<forward-path> (RFC 5321 §4.1.1.3), as ParseMail does. utf8 says whether MAIL
+// had SMTPUTF8.
+func ParseRcpt(argument string, extended, utf8 bool) (forward mail.Address, p RcptParams, err error) {
 	path, ok := cutKeyword(argument, "TO:")
 	if !ok {
 		return forward, p, syntax(syntaxError, "The syntax is RCPT TO:<address>")
@@ -127,8 +129,19 @@ func ParseRcpt(argument string) (forward mail.Address, p RcptParams, err error) 
 	if forward.IsNull() {
 		return forward, p, syntax(badRecipient, "Bad recipient address: it is empty")
 	}
-	err = eachParam(rest, func(key, _ string) error {
-		return syntax(unknownParam, "Parameter "+key+" is not recognized")
+	if !utf8 && !isASCII(path) {
+		return forward, p, &mail.Error{Status: needsUTF8}
+	}
+	err = eachParam(rest, extended, func(key, value string) (err error) {
+		switch key {
+		case "NOTIFY":
+			p.Report.Notify, err = parseNotify(value)
+		case "ORCPT":
+			p.Report.Original, err = parseOriginal(value, utf8)
+		default:
+			err = syntax(unknownParam, "Parameter "+key+" is not recognized")
+		}
+		return err
 	})
 	return forward, p, err
 }
@@ -141,19 +154,28 @@ func cutKeyword(s, keyword string) (rest string, ok bool) {
 	return strings.TrimLeft(s[len(keyword):], " "), true
 }
 
-// eachParam calls f with each esmtp-param of s: SP keyword ["=" value] (RFC 5321 §4.1.2).
-func eachParam(s string, f func(key, value string) error) error {
+// eachParam calls f with each esmtp-param of s: SP keyword ["=" value] (RFC 5321 §4.1.2). None may be there twice.
+func eachParam(s string, extended bool, f func(key, value string) error) error {
 	if s != "" && s[0] != ' ' {
 		return syntax(syntaxError, "A space must follow the address")
 	}
+	var seen []string
 	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return r == ' ' }) {
+		if !extended { // RFC 5321 §4.1.1.2: "if service extensions were negotiated"
+			return &mail.Error{Status: needsEHLO}
+		}
 		key, value, valued := strings.Cut(word, "=")
 		if !isKeyword(key) || valued && !isParamValue(value) {
 			return syntax(syntaxError, "A parameter is malformed")
 		}
-		if err := f(strings.ToUpper(key), value); err != nil {
+		key = strings.ToUpper(key)
+		if slices.Contains(seen, key) {
+			return syntax(syntaxError, "Parameter "+key+" is given twice")
+		}
+		if err := f(key, value); err != nil { // for one that we do not know too: so seen stays short
 			return err
 		}
+		seen = append(seen, key)
 	}
 	return nil
 }
@@ -169,27 +191,22 @@ func isKeyword(s string) bool {
 	return s != ""
 }
 
-// isParamValue checks for printable ASCII without "=" and space.
+// isParamValue checks for an esmtp-value: anything but control characters, "=" and space; UTF-8 by RFC 6531 §3.3, for
+// parameters that know it.
 func isParamValue(s string) bool {
 	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' || s[i] == '=' {
+		if s[i] <= ' ' || s[i] == 0x7f || s[i] == '=' {
 			return false
 		}
 	}
 	return s != ""
 }
 
-// isXtext checks RFC 3461 §4: printable ASCII in which "+" begins two upper-case hexadecimal digits.
-func isXtext(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] == '+' {
-			if i+2 >= len(s) || strings.Trim(s[i+1:i+3], "0123456789ABCDEF") != "" {
-				return false
-			}
-			i += 2
-		}
-	}
-	return isParamValue(s)
+// isASCIIValue checks for an esmtp-value without UTF-8.
+func isASCIIValue(s string) bool { return isParamValue(s) && isASCII(s) }
+
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }
 
 func syntax(s mail.Status, text string) error {

@@ -5,10 +5,11 @@ import "waybill/internal/mail"
 // The replies of the engine, by name. Those of policy come from the Session.
 var (
 	startMail         = mail.Status{Code: 354, Text: `Enter mail, end with "." on a line by itself`}
+	chunkTaken        = mail.NewStatus(250, "2.0.0", "")
 	resetOK           = mail.NewStatus(250, "2.0.0", "Reset state")
 	noop              = mail.NewStatus(250, "2.0.0", "OK")
 	closing           = mail.NewStatus(221, "2.0.0", "")
-	help              = mail.NewStatus(214, "2.0.0", "Commands: HELO EHLO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP")
+	help              = mail.NewStatus(214, "2.0.0", "Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP")
 	cannotVerify      = mail.NewStatus(252, "2.5.0", "Cannot verify the user, but will take mail for it and try to deliver")
 	readyForTLS       = mail.NewStatus(220, "2.0.0", "Ready to start TLS")
 	challengeUsername = mail.Status{Code: 334, Text: "VXNlcm5hbWU6"} // "Username:"
@@ -21,6 +22,7 @@ var (
 	addressSessions = mail.NewStatus(421, "4.7.0", "Too many connections from your address")
 	tooManyErrors   = mail.NewStatus(421, "4.7.0", "Too many errors")
 	tooManyRefusals = mail.NewStatus(421, "4.7.0", "Too many refused commands")
+	tooManyUnknown  = mail.NewStatus(421, "4.7.0", "Too many recipients that do not exist")
 	tooMuchJunk     = mail.NewStatus(421, "4.7.0", "Too many commands without a message")
 	notMail         = mail.NewStatus(421, "4.7.0", "This is a mail server")
 	timedOut        = mail.NewStatus(421, "4.4.2", "Timeout, closing connection")
@@ -37,6 +39,9 @@ var (
 	noParameters    = mail.NewStatus(501, "5.5.4", "No parameters allowed")
 	badSender       = mail.NewStatus(501, "5.1.7", "Bad sender address syntax")
 	badRecipient    = mail.NewStatus(501, "5.1.3", "Bad recipient address syntax")
+	needsUTF8       = mail.NewStatus(553, "5.6.7", "An address that is not ASCII needs SMTPUTF8") // RFC 6531 §3.5
+	noUTF8          = mail.NewStatus(550, "5.6.7", "The message needs SMTPUTF8, which the server does not offer")
+	needsEHLO       = mail.NewStatus(555, "5.5.4", "Parameters need EHLO")
 	unknownParam    = mail.NewStatus(555, "5.5.4", "Parameter not recognized or not implemented")
 	badSequence     = mail.NewStatus(503, "5.5.1", "Bad sequence of commands")
 	noRecipients    = mail.NewStatus(554, "5.5.1", "No valid recipients")

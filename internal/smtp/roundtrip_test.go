@@ -202,7 +202,7 @@ func TestClientNeverLetsAnAddressBecomeACommand(t *testing.T) {
 
 func TestManyRecipients(t *testing.T) {
 	var p policies
-	c := connect(t, listen(t, &Server{Hostname: "mail.test", NewSession: p.newSession, Limits: Limits{Recipients: 200}}), nil)
+	c := connect(t, listen(t, &Server{Hostname: "mail.test", NewSession: p.newSession, Limits: Limits{Recipients: 200, Unknown: 1000, UnknownAtOnce: 1000}}), nil)
 	greet(t, c)
 	tx := Transaction{ReversePath: me, Content: strings.NewReader("x\r\n")}
 	for i := range 300 {

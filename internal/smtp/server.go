@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -17,6 +16,10 @@ type Server struct {
 	Limits      Limits      // zero fields mean defaults
 	TLS         *tls.Config // nil: no STARTTLS
 	ImplicitTLS bool        // TLS from the first byte (RFC 8314)
+	// NormaliseLineEnds makes CR LF of a bare CR or LF in content, where otherwise the message is refused. The end of the
+	// content stays CR LF . CR LF alone. For clients that log in: what they send may be altered (RFC 6409 §8).
+	NormaliseLineEnds bool
+	Admission         *Admission // shared with other servers; nil: one of its own, by Limits
 	// NewSession makes the policy of a connection. Its error refuses the connection: 554 or 421.
 	NewSession func(context.Context, *Conn) (Session, error)
 	Logger     *slog.Logger // nil: slog.Default()
@@ -24,9 +27,9 @@ type Server struct {
 	mu        sync.Mutex
 	draining  bool
 	listeners map[net.Listener]bool
-	sessions  map[*wire]netip.Prefix // with the network that each is counted under
-	networks  map[netip.Prefix]int   // sessions of each network
-	running   sync.WaitGroup         // sessions
+	sessions  map[*wire]struct{}
+	stopping  chan struct{}  // closed by Shutdown; nil before the first session
+	running   sync.WaitGroup // sessions
 }
 
 // Pauses after an accept that failed for lack of something, as file descriptors.
@@ -45,12 +48,13 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer s.removeListener(l)
 	stop := context.AfterFunc(ctx, func() { l.Close(); s.cut() })
 	defer stop()
+	limits := s.Limits.orDefault()
 	var pause time.Duration
 	for {
 		nc, err := l.Accept()
 		if err == nil {
 			pause = 0
-			s.start(ctx, nc)
+			s.start(ctx, nc, &limits)
 			continue
 		}
 		if s.isDraining() {
@@ -82,9 +86,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // start runs a session on nc in its own goroutine, the only one of the connection, unless there are too many.
-func (s *Server) start(ctx context.Context, nc net.Conn) {
-	limits := s.Limits.orDefault()
-	w := &wire{Conn: nc}
+func (s *Server) start(ctx context.Context, nc net.Conn, limits *Limits) {
+	w := &wire{Conn: nc, network: networkOf(nc.RemoteAddr())}
 	if refusal := s.admit(w, limits); refusal.Code != 0 {
 		if !s.ImplicitTLS {
 			nc.SetWriteDeadline(time.Now().Add(refusalTimeout))
@@ -109,6 +112,9 @@ const closeGrace = 5 * time.Second
 // When ctx is done first it cuts them off and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
+	if !s.draining && s.stopping != nil {
+		close(s.stopping)
+	}
 	s.draining = true
 	for l := range s.listeners {
 		l.Close()

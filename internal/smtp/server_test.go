@@ -79,7 +79,7 @@ func TestShutdownSends421ToIdleSessionsAndLetsTransactionsFinish(t *testing.T) {
 		idle, greeted, busy := dial(t, l), dial(t, l), dial(t, l)
 		idle.hear("220 ")
 		greeted.say("EHLO x")
-		greeted.hear("220 ", "250-", "250-", "250-", "250-", "250-", "250 ")
+		greeted.hear("220 ", "250-", "250-", "250-", "250-", "250-", "250-", "250-", "250-", "250-", "250 ")
 		busy.say("HELO x", "MAIL FROM:<a@b.test>")
 		busy.hear("220 ", "250 ", "250 ")
 		synctest.Wait()

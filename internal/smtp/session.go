@@ -1,8 +1,8 @@
 package smtp
 
 import (
+	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -16,11 +16,12 @@ import (
 
 // session is the protocol state of one connection. It outlives its transactions.
 type session struct {
-	server *Server
-	limits Limits
-	conn   *Conn
-	line   *dialogue.Conn
-	policy Session
+	server   *Server
+	limits   *Limits
+	commands map[string]command // commandTable; BDAT serves commands itself, so no handler may name it
+	conn     *Conn
+	line     *dialogue.Conn
+	policy   Session
 
 	state         state
 	authenticated bool
@@ -28,19 +29,21 @@ type session struct {
 	tx            transaction
 
 	errors, refusals, junk int
-	dotSeen                bool  // the reply on its way is that to the dot
+	unknown                int   // recipients that policy refused for good
 	deferrals              int   // commands answered with 4xx: a peer may offer more recipients than one message takes, not without end
-	lineLimit              int   // longest line that is read as one
+	dotSeen                bool  // the reply on its way decides about a message
 	hangUp                 bool  // the connection ends after the next reply
 	upgrade                bool  // TLS begins after the next reply
+	lineLimit              int   // longest line that is read as one
 	lost                   error // the connection broke inside a command; there is nobody to reply to
-	scratch                []byte
 }
 
 // transaction is what the engine keeps of a mail transaction; policy keeps the rest.
 type transaction struct {
 	accepted int // recipients
 	refused  int
+	utf8     bool        // MAIL had SMTPUTF8
+	failed   mail.Status // the message is refused, but chunks of it may be on their way; the transaction is over
 }
 
 // Why a session ended, for Session.Close.
@@ -51,7 +54,7 @@ var (
 )
 
 // serveConn runs the session of a connection from greeting to end.
-func (s *Server) serveConn(ctx context.Context, w *wire, limits Limits) {
+func (s *Server) serveConn(ctx context.Context, w *wire, limits *Limits) {
 	conn := newConn(w, limits)
 	defer func() {
 		if r := recover(); r != nil {
@@ -67,7 +70,7 @@ func (s *Server) serveConn(ctx context.Context, w *wire, limits Limits) {
 			return
 		}
 	}
-	ses := &session{server: s, limits: limits, conn: conn, line: conn.line, state: fresh, lineLimit: limits.CommandLine}
+	ses := &session{server: s, limits: limits, commands: commandTable, conn: conn, line: conn.line, state: fresh, lineLimit: limits.CommandLine}
 	policy, err := s.NewSession(ctx, conn)
 	if err != nil {
 		ses.refuseConnection(err)
@@ -95,24 +98,12 @@ func (s *session) refuseConnection(err error) {
 	s.line.Flush()
 }
 
-// run is the loop: line in, row of the table, reply out. It is the only place that replies to commands.
+// run is the loop: line in, row of the table, reply out. Only it, and nextChunk within it, replies to commands.
 // It returns nil after QUIT.
 func (s *session) run(ctx context.Context) error {
 	for {
-		line, err := s.readLine()
-		var status mail.Status
-		var row command
-		if err == nil {
-			status, row = s.dispatch(ctx, line)
-			counted := s.count(status)
-			if s.dotSeen && counted.Code != status.Code {
-				s.reply(status) // a message's own fate must be told: 421 would have it sent again
-			}
-			s.dotSeen = false
-			status = counted
-		} else if status = s.lineStatus(err); status.Code == 0 {
-			return peerError(err)
-		}
+		line, err := s.readLine(time.Now().Add(s.limits.CommandTimeout))
+		status, row := s.answer(ctx, line, err)
 		if s.lost != nil {
 			return peerError(s.lost)
 		}
@@ -134,8 +125,27 @@ func (s *session) run(ctx context.Context) error {
 	}
 }
 
+// answer does what a line asks for, or looks at why there is none, and returns the reply. If the connection is gone, it says
+// so in lost.
+func (s *session) answer(ctx context.Context, line []byte, err error) (mail.Status, command) {
+	if err != nil {
+		status := s.lineStatus(err)
+		if status.Code == 0 {
+			s.lost = err
+		}
+		return status, command{}
+	}
+	status, row := s.dispatch(ctx, line)
+	counted := s.count(status)
+	if s.dotSeen && counted.Code != status.Code {
+		s.reply(status) // a message's own fate must be told: 421 would have it sent again
+	}
+	s.dotSeen = false
+	return counted, row
+}
+
 // readLine flushes if the peer waits for us, and returns the next command line.
-func (s *session) readLine() ([]byte, error) {
+func (s *session) readLine(deadline time.Time) ([]byte, error) {
 	s.line.Narrow()
 	if !s.line.LineBuffered() {
 		if err := s.line.Flush(); err != nil {
@@ -145,7 +155,7 @@ func (s *session) readLine() ([]byte, error) {
 	if !s.conn.wire.setIdle(s.state&(fresh|ready) != 0) {
 		return nil, errShutdown
 	}
-	line, err := s.line.ReadLine(s.lineLimit, time.Now().Add(s.limits.CommandTimeout))
+	line, err := s.line.ReadLine(s.lineLimit, deadline)
 	if dialogue.IsTimeout(err) && s.conn.wire.stopped() {
 		err = errShutdown
 	}
@@ -189,6 +199,7 @@ func peerError(err error) error {
 // count keeps the books on what the peer does wrong and turns the last reply into 421.
 func (s *session) count(status mail.Status) mail.Status {
 	switch code := status.Code; {
+	case code == 421:
 	case code >= 500 && code <= 504, code == 535, code == 555:
 		if s.errors++; s.errors >= s.limits.Errors {
 			return tooManyErrors
@@ -211,10 +222,13 @@ func (s *session) reply(status mail.Status) {
 		s.server.logger().Error("a session returned a status that is no SMTP reply", "session", s.conn.id, "status", status.String())
 		status = mail.StatusOf(errors.New("no status"))
 	}
-	s.scratch = appendReply(s.scratch[:0], status)
-	s.line.Write(s.scratch)
-	for line := range strings.SplitSeq(strings.TrimSuffix(string(s.scratch), "\r\n"), "\r\n") {
-		s.line.Transcript.Add(dialogue.Server, line)
+	var room [256]byte
+	b := appendReply(room[:0], status)
+	s.line.Write(b)
+	for len(b) > 0 {
+		line, rest, _ := bytes.Cut(b, crlf)
+		s.line.Transcript.AddBytes(dialogue.Server, line)
+		b = rest
 	}
 }
 
@@ -237,13 +251,16 @@ func (s *session) end(status mail.Status) error {
 
 // note writes a command down, without secrets. An AUTH that is garbled, so that it is none to us, has a password
 // in it all the same, and so may what its client sends next.
-func (s *session) note(line []byte, known bool) {
+func (s *session) note(line []byte, verb string, known bool) {
+	if known && verb != "AUTH" {
+		s.line.Transcript.AddBytes(dialogue.Client, line)
+		return
+	}
 	text := string(line)
 	words := strings.Fields(text)
 	switch {
 	case len(words) > 0 && strings.EqualFold(words[0], "AUTH"):
 		text, s.hush = redactAuth(words[1:]), true
-	case known:
 	case s.hush || strings.Contains(strings.ToUpper(text), "AUTH"):
 		text, s.hush = "(a line that is no command)", true
 	}
@@ -257,20 +274,4 @@ func (s *session) reset() {
 		s.state = ready
 	}
 	s.policy.Reset()
-}
-
-// handshake begins TLS on the connection. What was received before it is thrown away.
-func (c *Conn) handshake(config *tls.Config, timeout time.Duration) error {
-	t := tls.Server(c.wire, config)
-	c.line.Upgrade(t)
-	deadline := time.Now().Add(timeout)
-	c.wire.SetWriteDeadline(deadline)
-	c.wire.SetReadDeadline(deadline)
-	if err := t.Handshake(); err != nil {
-		return err
-	}
-	state := t.ConnectionState()
-	c.tls = &state
-	c.line.Transcript.Add(dialogue.Note, "("+tls.VersionName(state.Version)+", "+tls.CipherSuiteName(state.CipherSuite)+")")
-	return nil
 }

@@ -2,13 +2,14 @@ package smtp
 
 import (
 	"context"
+	"time"
 
 	"waybill/internal/mail"
 )
 
 // mail begins a transaction (RFC 5321 §4.1.1.2).
 func (s *session) mail(ctx context.Context, argument string) mail.Status {
-	reverse, p, err := ParseMail(argument)
+	reverse, p, err := ParseMail(argument, s.conn.extended)
 	if err != nil {
 		return mail.StatusOf(err)
 	}
@@ -17,7 +18,7 @@ func (s *session) mail(ctx context.Context, argument string) mail.Status {
 	}
 	status := s.policy.Mail(ctx, reverse, p)
 	if status.Success() {
-		s.tx, s.state = transaction{}, mailGiven
+		s.tx, s.state = transaction{utf8: p.UTF8}, mailGiven
 	}
 	return status
 }
@@ -35,14 +36,41 @@ func (s *session) rcpt(ctx context.Context, argument string) mail.Status {
 }
 
 func (s *session) tryRcpt(ctx context.Context, argument string) mail.Status {
-	forward, p, err := ParseRcpt(argument)
+	forward, p, err := ParseRcpt(argument, s.conn.extended, s.tx.utf8)
 	if err != nil {
 		return mail.StatusOf(err)
 	}
 	if s.tx.accepted >= s.limits.Recipients {
 		return tooManyRecipients
 	}
-	return s.policy.Rcpt(ctx, forward, p)
+	status := s.policy.Rcpt(ctx, forward, p)
+	if status.Permanent() {
+		return s.unknownRecipient(ctx, status)
+	}
+	return status
+}
+
+// unknownRecipient counts a recipient that policy refused: who guesses addresses gets his answers ever more slowly, and then
+// none. What was answered before leaves first, and a server that shuts down does not wait.
+func (s *session) unknownRecipient(ctx context.Context, status mail.Status) mail.Status {
+	if s.unknown++; s.unknown >= s.limits.Unknown {
+		return tooManyUnknown
+	}
+	late := s.unknown - s.limits.UnknownAtOnce
+	if late <= 0 {
+		return status
+	}
+	if err := s.line.Flush(); err != nil {
+		return s.breakOff(err)
+	}
+	t := time.NewTimer(min(time.Duration(late)*s.limits.UnknownDelay, s.limits.UnknownDelayMax))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.server.stopping:
+	case <-ctx.Done():
+	}
+	return status
 }
 
 func (s *session) rset(context.Context, string) mail.Status {
@@ -52,30 +80,8 @@ func (s *session) rset(context.Context, string) mail.Status {
 
 func (s *session) noop(context.Context, string) mail.Status { return noop }
 
-// help lists the commands that this connection can use now.
-func (s *session) help(context.Context, string) mail.Status {
-	text := help.Text
-	if s.server.TLS != nil && s.conn.tls == nil {
-		text += " STARTTLS"
-	}
-	if len(s.policy.AuthMechanisms()) > 0 {
-		text += " AUTH"
-	}
-	return help.WithText("%s", text)
-}
-
 func (s *session) quit(context.Context, string) mail.Status {
 	return closing.WithText("%s closing connection", s.server.Hostname)
 }
-
-// vrfy tells nothing of who exists (RFC 5321 §7.3).
-func (s *session) vrfy(_ context.Context, argument string) mail.Status {
-	if argument == "" {
-		return syntaxError.WithText("The syntax is VRFY name")
-	}
-	return cannotVerify
-}
-
-func (s *session) expn(context.Context, string) mail.Status { return notImplemented }
 
 func (s *session) foreign(context.Context, string) mail.Status { return notMail }

@@ -19,11 +19,12 @@ import (
 
 // TestTranscripts plays testdata/*.txt against the server in virtual time. Each line is one of
 //
-//	L: name value   a limit, or "tls", "auth MECHANISM…", "auth-needs-tls", before the first other line
+//	L: name value   a limit, or "tls", "normalise", "auth MECHANISM…", "auth-needs-tls", before the first other line
 //	C: text         sent with CR LF; lines that follow one another are sent in one write
 //	R: "text"       sent as it is, a quoted Go string ("text" N: N times)
 //	K: 300ms        from here on every octet is typed with that pause before it
 //	S: text         expected; "*" at the end stands for anything
+//	A: 5 text       expected so many times
 //	M: "text"       the content of the next message that policy got, with "…" in the middle for anything
 //	N:              nothing more has come, and no further message was taken
 //	T: 5m1s         time passes
@@ -136,6 +137,10 @@ func (p *player) configure(value string) {
 		l.Errors = number()
 	case "refusals":
 		l.Refusals = number()
+	case "unknown":
+		l.Unknown = number()
+	case "normalise":
+		p.server.NormaliseLineEnds = true
 	case "junk":
 		l.Junk = number()
 	case "sessions":
@@ -155,6 +160,15 @@ func (p *player) step(key, value string) {
 		p.typing = p.duration(value)
 	case "S":
 		p.expect(value)
+	case "A":
+		count, text, _ := strings.Cut(value, " ")
+		n, err := strconv.Atoi(count)
+		if err != nil {
+			p.failf("%v", err)
+		}
+		for range n {
+			p.expect(text)
+		}
 	case "M":
 		p.message(value)
 	case "N":

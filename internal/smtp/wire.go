@@ -1,8 +1,11 @@
 package smtp
 
 import (
+	"errors"
 	"net"
+	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -10,10 +13,19 @@ import (
 // against the reader's own deadlines.
 type wire struct {
 	net.Conn
+	network netip.Prefix // that it is counted under
 
 	mu       sync.Mutex
 	draining bool // the server shuts down
 	idle     bool // the session waits for a command, with no transaction open
+}
+
+// SyscallConn lets the line reader wait without a buffer. Deadlines stay those of this wire.
+func (w *wire) SyscallConn() (syscall.RawConn, error) {
+	if sc, ok := w.Conn.(syscall.Conn); ok {
+		return sc.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // longAgo is a deadline that has passed.
