@@ -140,6 +140,13 @@ func (s *Server) turnAway(nc net.Conn) {
 	nc.Close()
 }
 
+// Present returns how many sessions there are now.
+func (s *Server) Present() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.present.conns)
+}
+
 func (s *Server) leave(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
