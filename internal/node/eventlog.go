@@ -66,6 +66,9 @@ func lineOf(kind trail.Kind) (logLine, bool) {
 // message.
 func logEvent(logger *slog.Logger, e *trail.Event) {
 	line, shown := lineOf(e.Kind)
+	if e.Kind == trail.Refused && e.Session == "" && e.Role != proxyRole {
+		line.level = slog.LevelDebug // what came to no session: a flood must not become one of lines; the metrics count it
+	}
 	if !shown || !logger.Enabled(context.Background(), line.level) {
 		return
 	}

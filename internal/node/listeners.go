@@ -14,6 +14,7 @@ import (
 	"waybill/internal/config"
 	"waybill/internal/control"
 	"waybill/internal/dns"
+	"waybill/internal/mail"
 	"waybill/internal/pop3"
 	"waybill/internal/receiver"
 	"waybill/internal/smtp"
@@ -85,6 +86,7 @@ func (n *Node) smtpService(kind receiver.Kind, tlsConf *tls.Config, implicit boo
 	s := &smtp.Server{
 		Hostname: n.config.Hostname, Limits: smtpLimits(n.config.Limits), TLS: tlsConf, ImplicitTLS: implicit,
 		NewSession: n.receiver.Sessions(kind), Logger: n.logger,
+		TurnedAway: func(peer net.Addr, status mail.Status, err error) { n.turnedAway(string(kind), peer, status, err) },
 	}
 	return service{serve: s.Serve, shutdown: s.Shutdown, sessions: s.Sessions}
 }
@@ -103,6 +105,9 @@ func (n *Node) pop3Service(tlsConf *tls.Config, implicit bool) service {
 	s := &pop3.Server{
 		Hostname: n.config.Hostname, Limits: limits, TLS: tlsConf, ImplicitTLS: implicit,
 		NewSession: n.maildrop.NewSession, Logger: n.logger,
+		TurnedAway: func(client net.Addr, err error) {
+			n.turnedAway("POP3 server", client, mail.Status{Text: pop3.ErrSessions.Error()}, err)
+		},
 	}
 	return service{serve: s.Serve, shutdown: s.Shutdown, sessions: s.Present}
 }

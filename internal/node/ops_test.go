@@ -161,18 +161,7 @@ func TestProxyMustSendItsHeader(t *testing.T) {
 			t.Errorf("after %q: %q", first, got)
 		}
 	}
-	q := trail.Query{Network: netip.MustParsePrefix("127.0.0.1/32"), Since: time.Now().Add(-time.Minute), Until: time.Now().Add(time.Minute)}
-	var reasons []string
-	for deadline := time.Now().Add(10 * time.Second); len(reasons) < 2 && time.Now().Before(deadline); {
-		found, err := n.Visits(t.Context(), q)
-		if err != nil {
-			t.Fatal(err)
-		}
-		reasons = nil
-		for _, e := range found.Events {
-			reasons = append(reasons, e.Decision.Rule+": "+e.Decision.Reason)
-		}
-	}
+	reasons := awaitRefusals(t, n, 2)
 	if len(reasons) != 2 || !strings.Contains(reasons[0], "[proxy] from: 127.0.0.0/8: PROXY protocol version 1 is not taken") {
 		t.Errorf("told: %q", reasons)
 	}
@@ -191,6 +180,40 @@ func TestSessionLimit(t *testing.T) {
 	first.expect("220 ")
 	connect(t, addressOf(n, "smtp"), nil).expect("421 ")
 	first.say("NOOP", "250 ")
+	inside := connect(t, addressOf(n, "pop3"), nil)
+	if line, _ := inside.r.ReadString('\n'); !strings.HasPrefix(line, "+OK") {
+		t.Errorf("POP3: %q", line)
+	}
+	io.ReadAll(connect(t, addressOf(n, "pop3"), nil))
+	io.ReadAll(connect(t, addressOf(n, "submissions"), []byte("EHLO client.example.test\r\n")))
+	want := []string{
+		"MTA: [limits] sessions and sessions_per_address", "POP3 server: [limits] sessions and sessions_per_address", "MSA: TLS from the first byte",
+	}
+	told := awaitRefusals(t, n, len(want))
+	for _, rule := range want {
+		if !slices.ContainsFunc(told, func(s string) bool { return strings.HasPrefix(s, rule+": ") }) {
+			t.Errorf("the trail has no %s but %q", rule, told)
+		}
+	}
+}
+
+// awaitRefusals returns the rules and reasons of what the trail says was refused to this machine, when there are that many.
+func awaitRefusals(t *testing.T, n *Node, many int) (told []string) {
+	t.Helper()
+	q := trail.Query{Network: netip.MustParsePrefix("127.0.0.1/32"), Since: time.Now().Add(-time.Minute), Until: time.Now().Add(time.Minute)}
+	for deadline := time.Now().Add(10 * time.Second); len(told) < many && time.Now().Before(deadline); {
+		found, err := n.Visits(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		told = nil
+		for _, e := range found.Events {
+			if e.Kind == trail.Refused {
+				told = append(told, e.Role+": "+e.Decision.Rule+": "+e.Decision.Reason)
+			}
+		}
+	}
+	return told
 }
 
 func get(t *testing.T, url string) (status int, body string) {

@@ -12,7 +12,7 @@ import (
 // watched is the store with an eye on how long its commits take.
 type watched struct {
 	Engine
-	bound time.Duration // of a commit
+	bound time.Duration // of a commit; 0: none
 
 	waiting  atomic.Int64
 	progress atomic.Int64 // when a commit began while none was waiting, or ended: nanoseconds since 1970
@@ -36,7 +36,7 @@ func (w *watched) Commit(ctx context.Context, b *store.Batch) (store.Result, err
 	now := time.Now()
 	w.progress.Store(now.UnixNano())
 	w.waiting.Add(-1)
-	if now.Sub(began) > w.bound {
+	if w.bound > 0 && now.Sub(began) > w.bound {
 		w.slow.Store(now.UnixNano())
 	}
 	return result, err
@@ -45,7 +45,7 @@ func (w *watched) Commit(ctx context.Context, b *store.Batch) (store.Result, err
 // overloaded says whether commits take longer than the bound: nothing has come back for that long, or what came
 // back a moment ago had.
 func (w *watched) overloaded(now time.Time) bool {
-	stuck := w.waiting.Load() > 0 && now.UnixNano()-w.progress.Load() > int64(w.bound)
+	stuck := w.bound > 0 && w.waiting.Load() > 0 && now.UnixNano()-w.progress.Load() > int64(w.bound)
 	return stuck || now.UnixNano()-w.slow.Load() < int64(slowFor)
 }
 
