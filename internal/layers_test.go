@@ -20,11 +20,13 @@ import (
 var ranks = [][]string{
 	{"mail", "config", "dialogue"}, // words, no I/O beyond their own file or connection
 	{ // codecs, and the store's engine
-		"smtp", "pop3", "message", "dns", "dns/dnstest",
+		"smtp", "pop3", "proxyproto", "message", "dns", "dns/dnstest",
 		"store", "store/keys", "store/record", "store/bodies", "store/pebble", "store/storetest", "store/faultfs",
 	},
-	{"spool", "mailbox", "directory", "trail"},                                               // what is stored
-	{"receiver", "queue", "relay", "localdelivery", "maildrop", "explain", "mua", "control"}, // agents
+	{"spool", "mailbox", "directory", "trail"}, // what is stored
+	{ // agents, and what shows their work
+		"receiver", "queue", "relay", "localdelivery", "maildrop", "explain", "mua", "control", "metrics", "web",
+	},
 	{"node"},
 	{"lab"},
 	{"cmd/waybill"},
@@ -45,6 +47,7 @@ var libraries = map[string][]string{
 	"github.com/cockroachdb/pebble": {"store/pebble", "store/faultfs"},
 	"github.com/pelletier/go-toml":  {"config"},
 	"github.com/alecthomas/kong":    {"cmd/waybill"},
+	"github.com/prometheus":         {"metrics"},
 }
 
 // inTests are the libraries that any test may use besides: Pebble's file systems that crash and fail.

@@ -66,6 +66,7 @@ func (c *accountAddCommand) Run(ctx context.Context, std streams) error {
 type admin interface {
 	AddAccount(ctx context.Context, addr mail.Address, password string) error
 	Events(ctx context.Context, id mail.ID) ([]trail.Event, error)
+	Visits(ctx context.Context, q trail.Query) (trail.Visits, error)
 	Close() error
 }
 

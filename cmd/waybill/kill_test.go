@@ -39,6 +39,19 @@ func TestKillUnderLoad(t *testing.T) {
 		t.Fatalf("only %d messages were acknowledged: no load", len(acknowledged))
 	}
 	s.start()
+	found := findAll(t, s, acknowledged)
+	twice := 0
+	for _, n := range found {
+		if n > 1 {
+			twice++
+		}
+	}
+	t.Logf("%d acknowledged, %d found, %d of them more than once", len(acknowledged), len(found), twice)
+}
+
+// findAll fetches mail until all that was acknowledged is there, or for a minute, and returns how often each was.
+func findAll(t *testing.T, s *server, acknowledged map[string]bool) map[string]int {
+	t.Helper()
 	found := map[string]int{}
 	for deadline := time.Now().Add(60 * time.Second); len(missing(acknowledged, found)) > 0 && time.Now().Before(deadline); {
 		for _, m := range fetch(t, s, 0) {
@@ -50,13 +63,7 @@ func TestKillUnderLoad(t *testing.T) {
 	if lost := missing(acknowledged, found); len(lost) > 0 {
 		t.Errorf("%d of %d acknowledged messages are lost: %v", len(lost), len(acknowledged), lost)
 	}
-	twice := 0
-	for _, n := range found {
-		if n > 1 {
-			twice++
-		}
-	}
-	t.Logf("%d acknowledged, %d found, %d of them more than once", len(acknowledged), len(found), twice)
+	return found
 }
 
 func missing(acknowledged map[string]bool, found map[string]int) (lost []string) {
@@ -88,6 +95,11 @@ func (l *load) send(server, worker string) {
 	if client.Greet(ctx) != nil || client.Hello(ctx) != nil {
 		return
 	}
+	l.transact(ctx, client, worker)
+}
+
+// transact sends message after message until something fails.
+func (l *load) transact(ctx context.Context, client *smtp.Client, worker string) {
 	to := mail.Address{Local: "alice", Domain: "example.test"}
 	for i := 0; ; i++ {
 		name := fmt.Sprintf("%s-%d", worker, i)

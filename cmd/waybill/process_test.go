@@ -60,6 +60,7 @@ type server struct {
 	t                                          *testing.T
 	config, dir                                string
 	smtp, submission, submissions, pop3, pop3s string
+	flags                                      []string // of serve
 	process                                    *exec.Cmd
 	log                                        *syncBuffer
 }
@@ -112,7 +113,7 @@ func (s *server) start() {
 		s.t.Fatal(err)
 	}
 	s.log = &syncBuffer{}
-	s.process = exec.Command(path, "serve", "--config", s.config)
+	s.process = exec.Command(path, append([]string{"serve", "--config", s.config}, s.flags...)...)
 	s.process.Stderr = s.log
 	if err := s.process.Start(); err != nil {
 		s.t.Fatal(err)

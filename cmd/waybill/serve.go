@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"runtime/pprof"
+	"syscall"
 	"time"
 
 	"waybill/internal/config"
@@ -14,8 +16,10 @@ import (
 
 // serveCommand runs one node until SIGINT or SIGTERM.
 type serveCommand struct {
-	Config  string `required:"" type:"existingfile" placeholder:"FILE" help:"Configuration file (TOML)."`
-	Verbose bool   `short:"v" help:"Log more."`
+	Config    string `required:"" type:"existingfile" placeholder:"FILE" help:"Configuration file (TOML)."`
+	LogFormat string `enum:"text,json" default:"text" help:"How log lines are written: ${enum}."`
+	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"Least level that is logged: ${enum}. info has a line for each step of a message."`
+	Verbose   bool   `short:"v" help:"The same as --log-level debug."`
 }
 
 // drainTime is how long sessions under way may go on after a signal.
@@ -32,7 +36,12 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	}
 	defer stopProfile()
 	useProcessors()
-	n, err := node.New(node.Options{Config: conf, Logger: logger(std, c.Verbose)})
+	hup := make(chan os.Signal, 1) // SIGHUP ends nothing, at no moment
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	log := c.logger(std)
+	checkFileLimit(log, conf.Limits)
+	n, err := node.New(node.Options{Config: conf, Logger: log})
 	if err != nil {
 		return err
 	}
@@ -43,13 +52,46 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 		fmt.Fprintf(std.err, "%s: %s listening on %s\n", conf.Hostname, b.Protocol, b.Addr)
 	}
 	fmt.Fprintf(std.err, "%s: ready\n", conf.Hostname)
-	<-ctx.Done()
-	fmt.Fprintf(std.err, "%s: stopping; sessions under way have %s to end\n", conf.Hostname, drainTime)
-	shutdown, cancel := context.WithTimeout(context.Background(), drainTime)
-	defer cancel()
-	return n.Shutdown(shutdown)
+	reloadUntil(ctx, hup, n)
+	return c.drain(n, conf.Hostname, std)
 }
 
+// reloadUntil reads the certificates again at each SIGHUP until ctx is done.
+func reloadUntil(ctx context.Context, hup <-chan os.Signal, n *node.Node) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+			n.ReloadCertificates()
+		}
+	}
+}
+
+// drain lets sessions under way end, for a while or until a second signal. Whatever was acknowledged is on disk by then.
+func (c *serveCommand) drain(n *node.Node, hostname string, std streams) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
+	fmt.Fprintf(std.err, "%s: stopping; sessions under way have %s to end, or until the next signal\n", hostname, drainTime)
+	return n.Shutdown(ctx)
+}
+
+func (c *serveCommand) logger(std streams) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.LogLevel)) // the flag takes no others
+	if c.Verbose {
+		level = slog.LevelDebug
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(std.err, options))
+	}
+	return slog.New(slog.NewTextHandler(std.err, options))
+}
+
+// logger is that of the other commands.
 func logger(std streams, verbose bool) *slog.Logger {
 	level := slog.LevelInfo
 	if verbose {

@@ -142,7 +142,7 @@ func TestUsageErrors(t *testing.T) {
 // TestConfigErrors: every mistake at once, with its place.
 func TestConfigErrors(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "bad.toml")
-	os.WriteFile(file, []byte("hostnam = \"x\"\nstore = \"postgres://x\"\n[listen]\nsmtp = [\"0.0.0.0\"]\nhttp = [\"127.0.0.1:8080\"]\n"), 0o600)
+	os.WriteFile(file, []byte("hostnam = \"x\"\nstore = \"postgres://x\"\n[listen]\nsmtp = [\"0.0.0.0\"]\ndns = [\"127.0.0.1:53\"]\n"), 0o600)
 	_, errOut, status := waybill(t, "", "serve", "--config", file)
 	if status != 1 {
 		t.Errorf("status %d", status)

@@ -20,6 +20,7 @@ type Config struct {
 
 	Listen     Listen
 	TLS        TLS
+	Proxy      Proxy
 	Relay      Relay
 	Auth       Auth
 	Submission Submission
@@ -37,13 +38,18 @@ type Listen struct {
 	POP3        []netip.AddrPort // STLS
 	POP3S       []netip.AddrPort // TLS from the first byte
 	DNS         []netip.AddrPort // not built yet
-	HTTP        []netip.AddrPort // not built yet
+	HTTP        []netip.AddrPort // metrics and health
 }
 
 // TLS has the certificate; both empty: self-signed, made once in Data.
 type TLS struct {
 	Cert string // file, PEM
 	Key  string // file, PEM
+}
+
+// Proxy names the proxies that may say, by PROXY protocol v2, for whom they connect.
+type Proxy struct {
+	From []netip.Prefix // networks of the proxies; default none
 }
 
 // Relay says who may relay without AUTH, and from where we deliver.
@@ -82,6 +88,14 @@ type Limits struct {
 	Received       int     // number of Received fields from which on a message is in a loop
 	RatePerAddress float64 // messages a second from one stranger's address; 0: off
 	RatePerAccount float64 // messages a second from one account; 0: off
+
+	Sessions           int           // of SMTP, and of POP3, at the same time
+	SessionsPerAddress int           // of one IPv4 address or IPv6 /64
+	Errors             int           // of one session, before it is closed
+	CommandTimeout     time.Duration // for a command
+	DataTimeout        time.Duration // for the next octets of a message
+	MinRate            int64         // octets a second of a message
+	CommitTime         time.Duration // of a commit to the store; beyond it new mail is refused with 451
 }
 
 // Domain is a domain whose mail we take.

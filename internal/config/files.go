@@ -101,3 +101,13 @@ func (l *loader) pem(key, name, kind string) (content []byte, ok bool) {
 
 // short drops the package's name from an error of crypto/tls.
 func short(err error) string { return strings.TrimPrefix(err.Error(), "tls: ") }
+
+// CheckCertificate says what is wrong with a certificate and its key, naming the file and what to do; nil if they can be used.
+func CheckCertificate(t TLS) error {
+	l := &loader{config: Config{TLS: t}}
+	l.checkCertificate()
+	if len(l.errors) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s; %s", l.errors[0].Problem, l.errors[0].Fix)
+}

@@ -35,6 +35,14 @@ const (
 	defaultMinFree     = 64 << 20
 	defaultHeaderSize  = 256 << 10
 	defaultReceived    = 100
+
+	defaultSessions           = 20000
+	defaultSessionsPerAddress = 100
+	defaultErrors             = 10
+	defaultCommandTimeout     = 5 * time.Minute // RFC 5321 §4.5.3.2.7
+	defaultDataTimeout        = 3 * time.Minute // RFC 5321 §4.5.3.2.5
+	defaultMinRate            = 1 << 10
+	defaultCommitTime         = 2 * time.Second
 )
 
 // maxHeaderSize bounds what may be set as header_size: all that look at headers look so far.
@@ -50,6 +58,9 @@ func Default() Config {
 		Limits: Limits{
 			MessageSize: defaultMessageSize, Recipients: defaultRecipients, MinFree: defaultMinFree,
 			HeaderSize: defaultHeaderSize, Received: defaultReceived,
+			Sessions: defaultSessions, SessionsPerAddress: defaultSessionsPerAddress, Errors: defaultErrors,
+			CommandTimeout: defaultCommandTimeout, DataTimeout: defaultDataTimeout, MinRate: defaultMinRate,
+			CommitTime: defaultCommitTime,
 		},
 	}
 }
@@ -77,12 +88,17 @@ func settings() []setting {
 		{"listen.pop3s", listen, "[]", "The same with TLS from the first byte. Port 995.",
 			list(func(t target) *[]netip.AddrPort { return &t.config.Listen.POP3S }, listenAddress(995))},
 		{"listen.dns", listen, "[]", "Not built yet: must be absent or empty.", notBuilt("remove it or write []")},
-		{"listen.http", listen, "[]", "Web, API, metrics, health. Not built yet: must be absent or empty.", notBuilt("remove it or write []")},
+		{"listen.http", listen, "[]", "`/metrics` for Prometheus and `/healthz`, without TLS or a login: for a loopback or inner address.",
+			list(func(t target) *[]netip.AddrPort { return &t.config.Listen.HTTP }, listenAddress(8080))},
 
-		{"tls.cert", "file", `""`, "Certificate, PEM, with its chain. Absent: a self-signed one, made once in `data`.",
+		{"tls.cert", "file", `""`, "Certificate, PEM, with its chain. It is read again when it changes. Absent: a self-signed one, made once in `data`.",
 			text(func(t target) *string { return &t.config.TLS.Cert }, file)},
 		{"tls.key", "file", `""`, "Its private key, PEM. Both are given or neither.",
 			text(func(t target) *string { return &t.config.TLS.Key }, file)},
+
+		{"proxy.from", networks, "[]", "Proxies (HAProxy, a load balancer) that connect for others to any mail listener. Each of their connections must begin with a PROXY " +
+			"protocol v2 header, and the client that it names is the peer in every respect. From elsewhere such a header is no command.",
+			list(func(t target) *[]netip.Prefix { return &t.config.Proxy.From }, network)},
 
 		{"relay.trusted", networks, "[]", "Networks that may relay on the `smtp` listeners without a login.",
 			list(func(t target) *[]netip.Prefix { return &t.config.Relay.Trusted }, network)},
@@ -118,6 +134,20 @@ func settings() []setting {
 			fraction(func(t target) *float64 { return &t.config.Limits.RatePerAddress })},
 		{"limits.rate_per_account", "number", "0", "The same for one account on the submission listeners.",
 			fraction(func(t target) *float64 { return &t.config.Limits.RatePerAccount })},
+		{"limits.sessions", "number", "20000", "Most SMTP sessions at the same time; further ones get 421. Of POP3 sessions as many.",
+			scalar(func(t target) *int { return &t.config.Limits.Sessions }, positive(number))},
+		{"limits.sessions_per_address", "number", "100", "The same from one IPv4 address or IPv6 /64.",
+			scalar(func(t target) *int { return &t.config.Limits.SessionsPerAddress }, positive(number))},
+		{"limits.errors", "number", "10", "Commands of one SMTP session that break the protocol, and logins that fail, before it gets 421.",
+			scalar(func(t target) *int { return &t.config.Limits.Errors }, positive(number))},
+		{"limits.command_timeout", "time", `"5m"`, "How long an SMTP session waits for a whole command (RFC 5321 §4.5.3.2.7 asks for 5 minutes).",
+			scalar(func(t target) *time.Duration { return &t.config.Limits.CommandTimeout }, duration)},
+		{"limits.data_timeout", "time", `"3m"`, "How long it waits for the next octets of a message (RFC 5321 §4.5.3.2.5 asks for 3 minutes).",
+			scalar(func(t target) *time.Duration { return &t.config.Limits.DataTimeout }, duration)},
+		{"limits.min_rate", "size", `"1KiB"`, "Octets a second at which a message must come, after 10 minutes' grace.",
+			scalar(func(t target) *int64 { return &t.config.Limits.MinRate }, positive(size))},
+		{"limits.commit_time", "time", `"2s"`, "How long the store may take to make a message durable; while it takes longer, MAIL is refused with 451.",
+			scalar(func(t target) *time.Duration { return &t.config.Limits.CommitTime }, duration)},
 
 		{"domain.name", "domain name", "", "A domain whose mail is taken. Required in each `[[domain]]`.",
 			text(func(t target) *string { return &t.domain.Name }, domainName)},

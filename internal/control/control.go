@@ -28,6 +28,7 @@ const SocketName = "control.sock"
 type Node interface {
 	AddAccount(ctx context.Context, addr mail.Address, password string) error
 	Events(ctx context.Context, id mail.ID) ([]trail.Event, error)
+	Visits(ctx context.Context, q trail.Query) (trail.Visits, error)
 }
 
 // Server serves the socket.
@@ -51,6 +52,7 @@ func Listen(path string, node Node, logger *slog.Logger) (*Server, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /accounts", s.addAccount)
 	mux.HandleFunc("GET /messages/{id}/events", s.events)
+	mux.HandleFunc("POST /visits", s.visits)
 	s.http = &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn)}
 	go s.http.Serve(l) // ends with Close
 	return s, nil
@@ -121,6 +123,20 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, events)
 }
 
+func (s *Server) visits(w http.ResponseWriter, r *http.Request) {
+	var q trail.Query
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&q); err != nil {
+		reply(w, http.StatusBadRequest, errorReply{"the request cannot be read: " + err.Error()})
+		return
+	}
+	visits, err := s.node.Visits(r.Context(), q)
+	if err != nil {
+		reply(w, http.StatusInternalServerError, errorReply{err.Error()})
+		return
+	}
+	reply(w, http.StatusOK, visits)
+}
+
 func reply(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
@@ -156,6 +172,16 @@ func (c *Client) AddAccount(ctx context.Context, addr mail.Address, password str
 func (c *Client) Events(ctx context.Context, id mail.ID) (events []trail.Event, err error) {
 	err = c.call(ctx, http.MethodGet, "/messages/"+string(id)+"/events", nil, &events)
 	return events, err
+}
+
+// Visits returns what the trail tells of a peer or of a session.
+func (c *Client) Visits(ctx context.Context, q trail.Query) (visits trail.Visits, err error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return visits, err
+	}
+	err = c.call(ctx, http.MethodPost, "/visits", body, &visits)
+	return visits, err
 }
 
 // Close frees the connections.

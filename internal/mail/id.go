@@ -61,6 +61,13 @@ func (id ID) Time() time.Time {
 	return time.Unix(n, 0).UTC()
 }
 
+// IDsFrom is a text that sorts behind every ID of an earlier second, and before all others.
+func IDsFrom(at time.Time) string {
+	var b [idTime]byte
+	putBase32(b[:], uint64(max(at.Unix(), 0)))
+	return string(b[:])
+}
+
 func putBase32(b []byte, v uint64) {
 	for i := len(b) - 1; i >= 0; i-- {
 		b[i] = idAlphabet[v&31]

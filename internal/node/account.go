@@ -62,6 +62,11 @@ func (o *Offline) Events(ctx context.Context, id mail.ID) ([]trail.Event, error)
 	return o.trail.Events(ctx, id)
 }
 
+// Visits returns what the trail tells of a peer or of a session.
+func (o *Offline) Visits(ctx context.Context, q trail.Query) (trail.Visits, error) {
+	return o.trail.Visits(ctx, q)
+}
+
 // Close closes the store.
 func (o *Offline) Close() error {
 	return errors.Join(o.trail.Close(context.Background()), o.engine.Close())

@@ -10,7 +10,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"waybill/internal/config"
@@ -21,6 +23,7 @@ import (
 	"waybill/internal/mail"
 	"waybill/internal/mailbox"
 	"waybill/internal/maildrop"
+	"waybill/internal/metrics"
 	"waybill/internal/queue"
 	"waybill/internal/receiver"
 	"waybill/internal/relay"
@@ -60,12 +63,17 @@ type Node struct {
 	directory *directory.Directory
 	trail     *trail.Trail
 	resolver  *dns.Client
+	commits   *watched // is engine
+	certs     *certificates
+	metrics   *metrics.Metrics // nil without a listener for HTTP
 	queue     *queue.Queue
 	receiver  *receiver.Receiver
 	maildrop  *maildrop.Service
 
 	admission *smtp.Admission // of all SMTP listeners together
 	services  []service
+	web       []service // outlive the others, to tell of the shutdown
+	draining  atomic.Bool
 	bound     []Bound
 	control   *control.Server
 	stop      context.CancelFunc
@@ -94,6 +102,8 @@ func New(o Options) (*Node, error) {
 		}
 		n.engine = engine
 	}
+	n.commits = &watched{Engine: n.engine, bound: o.Config.Limits.CommitTime}
+	n.engine = n.commits
 	if err := n.build(o); err != nil {
 		return nil, errors.Join(err, n.engine.Close())
 	}
@@ -112,10 +122,16 @@ func (n *Node) build(o Options) error {
 	n.spool = spool.New(n.engine, n.bodies)
 	n.mailboxes = mailbox.New(n.engine, n.bodies)
 	n.directory = directory.New(n.engine, c.Domains, directory.Options{Hostname: c.Hostname})
-	n.trail = trail.New(n.engine, trail.Options{Observe: o.Observe, Logger: n.logger})
+	if len(c.Listen.HTTP) > 0 {
+		n.metrics = metrics.New(n.states())
+	}
+	n.trail = trail.New(n.engine, trail.Options{Observe: n.observer(o.Observe), Logger: n.logger})
 
 	servers, err := resolverServers(c)
 	if err != nil {
+		return err
+	}
+	if n.certs, err = openCertificates(c, n.logger); err != nil {
 		return err
 	}
 	n.resolver = dns.NewClient(dns.ClientOptions{Servers: servers, Dial: n.dial, Logger: n.logger})
@@ -131,7 +147,7 @@ func (n *Node) build(o Options) error {
 		Hostname: c.Hostname, Node: o.Number, Retry: c.Queue.Retry, Expire: c.Queue.Expire, Logger: n.logger,
 	})
 	n.receiver = receiver.New(receiver.Options{
-		Hostname: c.Hostname, Node: o.Number, Store: n.engine, Spool: n.spool, Trail: n.trail,
+		Hostname: c.Hostname, Node: o.Number, Store: taking{n.commits}, Spool: n.spool, Trail: n.trail,
 		Directory: n.directory, Owners: n.directory, Names: n.resolver, Queue: n.queue,
 		Trusted: c.Relay.Trusted, CleartextFrom: c.Auth.CleartextFrom, Expire: c.Queue.Expire,
 		MinFree: uint64(c.Limits.MinFree), DiskFree: n.engine.DiskFree,
@@ -158,7 +174,7 @@ func (n *Node) Start(ctx context.Context) error {
 	if err := n.queue.Start(ctx); err != nil {
 		return errors.Join(fmt.Errorf("recover the queue: %w", err), n.Shutdown(ctx))
 	}
-	for _, s := range n.services {
+	for _, s := range slices.Concat(n.services, n.web) {
 		n.running.Go(func() {
 			if err := s.serve(ctx, s.listener); err != nil && ctx.Err() == nil {
 				n.logger.Error("listener ended", "protocol", s.protocol, "error", err)
@@ -166,6 +182,7 @@ func (n *Node) Start(ctx context.Context) error {
 		})
 	}
 	n.running.Go(func() { n.sweep(ctx) })
+	n.running.Go(func() { n.certs.watch(ctx) })
 	return nil
 }
 
@@ -205,6 +222,11 @@ func (n *Node) sweep(ctx context.Context) {
 // AddAccount creates an account with its mailbox.
 func (n *Node) AddAccount(ctx context.Context, addr mail.Address, password string) error {
 	return AddAccount(ctx, n.engine, n.directory, n.mailboxes, addr, password)
+}
+
+// Visits returns what the trail tells of a peer or of a session.
+func (n *Node) Visits(ctx context.Context, q trail.Query) (trail.Visits, error) {
+	return n.trail.Visits(ctx, q)
 }
 
 // Events returns the waybill of a message.

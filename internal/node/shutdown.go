@@ -13,11 +13,16 @@ const trailTime = 5 * time.Second
 // Shutdown stops listening everywhere at once, lets what is under way finish until ctx is done, and closes the store. The
 // sessions get three quarters of the time, so that the queue has some left for its attempts.
 func (n *Node) Shutdown(ctx context.Context) error {
+	n.draining.Store(true)
 	errs := n.endSessions(ctx)
 	if n.control != nil {
 		errs = append(errs, n.control.Close())
 	}
 	errs = append(errs, n.queue.Shutdown(ctx))
+	for _, s := range n.web {
+		errs = append(errs, s.shutdown(ctx))
+		s.listener.Close()
+	}
 	if n.stop != nil {
 		n.stop()
 	}

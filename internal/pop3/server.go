@@ -21,7 +21,10 @@ type Server struct {
 	ImplicitTLS bool        // TLS from the first byte (port 995, RFC 8314 §3.2)
 	Limits      Limits      // the zero value stands for DefaultLimits
 	NewSession  func(context.Context, *Conn) Session
-	Logger      *slog.Logger // nil: nothing is logged
+	// TurnedAway is told, from the accept loop too, of each connection that became no session: there were too many (err is
+	// ErrSessions), or TLS failed. nil: nobody is.
+	TurnedAway func(client net.Addr, err error)
+	Logger     *slog.Logger // nil: nothing is logged
 
 	mu        sync.Mutex
 	listeners map[net.Listener]bool
@@ -132,12 +135,28 @@ func (s *Server) accept(ctx context.Context, nc net.Conn, mine *sync.WaitGroup) 
 }
 
 func (s *Server) turnAway(nc net.Conn) {
-	s.logger().Warn("too many POP3 sessions", "client", nc.RemoteAddr())
 	if !s.ImplicitTLS {
 		nc.SetWriteDeadline(time.Now().Add(time.Second)) // the accept loop must not wait for a stranger
 		io.WriteString(nc, tooManySessions.line())
 	}
 	nc.Close()
+	s.turnedAway(nc.RemoteAddr(), ErrSessions)
+}
+
+// ErrSessions: there are too many sessions, in all or of one address, or the server ends.
+var ErrSessions = errors.New("too many POP3 sessions")
+
+func (s *Server) turnedAway(client net.Addr, err error) {
+	if s.TurnedAway != nil {
+		s.TurnedAway(client, err)
+	}
+}
+
+// Present returns how many sessions there are now.
+func (s *Server) Present() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.present.conns)
 }
 
 func (s *Server) leave(c *Conn) {
@@ -160,6 +179,7 @@ func (s *Server) serve(ctx context.Context, c *Conn) {
 	if s.ImplicitTLS {
 		if err := c.startTLS(ctx, s.TLS, s.limits().Handshake); err != nil {
 			log.Debug("POP3 session ended", "error", err)
+			s.turnedAway(c.RemoteAddr(), err)
 			return
 		}
 	}

@@ -99,6 +99,13 @@ func (s *Server) admit(w *wire, l *Limits) mail.Status {
 	return mail.Status{}
 }
 
+// Sessions returns how many there are now.
+func (s *Server) Sessions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}
+
 // release closes the connection of a session that has ended, and forgets it.
 func (s *Server) release(w *wire) {
 	w.Close() // of a session with TLS, its end was said before

@@ -15,7 +15,10 @@ const (
 // linger waits for the peer to read the last reply: closing a TCP connection with input unread resets it,
 // and the reply would be lost with it.
 func (s *session) linger() {
-	tcp, ok := s.conn.wire.Conn.(*net.TCPConn)
+	tcp, ok := s.conn.wire.Conn.(interface { // of TCP, perhaps behind a proxy
+		net.Conn
+		CloseWrite() error
+	})
 	if !ok || tcp.CloseWrite() != nil {
 		return
 	}

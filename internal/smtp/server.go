@@ -8,6 +8,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"waybill/internal/mail"
 )
 
 // Server serves SMTP on listeners. Set the exported fields before Serve and leave them then.
@@ -22,6 +24,9 @@ type Server struct {
 	Admission         *Admission // shared with other servers; nil: one of its own, by Limits
 	// NewSession makes the policy of a connection. Its error refuses the connection: 554 or 421.
 	NewSession func(context.Context, *Conn) (Session, error)
+	// TurnedAway is told, from the accept loop too, of each connection that became no session: there were too many (then
+	// status says so), or TLS failed. nil: nobody is.
+	TurnedAway func(peer net.Addr, status mail.Status, err error)
 	Logger     *slog.Logger // nil: slog.Default()
 
 	mu        sync.Mutex
@@ -94,12 +99,19 @@ func (s *Server) start(ctx context.Context, nc net.Conn, limits *Limits) {
 			nc.Write(appendReply(nil, refusal))
 		}
 		nc.Close()
+		s.turnedAway(w, refusal, nil)
 		return
 	}
 	go func() {
 		defer s.release(w)
 		s.serveConn(ctx, w, limits)
 	}()
+}
+
+func (s *Server) turnedAway(w *wire, status mail.Status, err error) {
+	if s.TurnedAway != nil {
+		s.TurnedAway(w.RemoteAddr(), status, err)
+	}
 }
 
 // refusalTimeout bounds the write that tells a peer that there are too many; it fits into the socket's buffer.

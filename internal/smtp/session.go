@@ -67,6 +67,7 @@ func (s *Server) serveConn(ctx context.Context, w *wire, limits *Limits) {
 	if s.ImplicitTLS {
 		if err := conn.handshake(s.TLS, limits.HandshakeTimeout); err != nil {
 			s.logger().Debug("TLS handshake", "session", conn.id, "peer", w.RemoteAddr().String(), "error", err)
+			s.turnedAway(w, mail.Status{}, err)
 			return
 		}
 	}

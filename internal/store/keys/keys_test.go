@@ -66,6 +66,8 @@ func TestKeysSort(t *testing.T) {
 		"due from":             {Due(now, "AA"), DueFrom(later)},
 		"trail by day":         {Step(id, later, 0), Trail(mail.NewID(now.Add(24*time.Hour), 0))},
 		"steps by time":        {Step(id, now, 9), Step(id, later, 0)},
+		"trail from a second":  {Step(mail.NewID(now.Add(-time.Second), 1023), later, 0), TrailFrom(now)},
+		"trail of a second":    {TrailFrom(now), Step(mail.NewID(now, 0), now, 0)},
 		"omitted after steps":  {Step(id, later, 1), Omitted(id)},
 		"messages by UID":      {x.Message(255), x.Message(256)},
 		"tombstones by change": {gone, x.GoneAfter(1)},
@@ -92,6 +94,20 @@ func TestTrailDays(t *testing.T) {
 		key := Step(mail.NewID(test.at, 0), now, 0)
 		if within := bytes.Compare(from, key) <= 0 && bytes.Compare(key, before) < 0; within != test.within {
 			t.Errorf("id of %v: in the range %v, want %v", test.at, within, test.within)
+		}
+	}
+}
+
+func TestParseTold(t *testing.T) {
+	t.Parallel()
+	at := now.Truncate(time.Microsecond)
+	for _, test := range []struct {
+		key []byte
+		id  mail.ID
+		ok  bool
+	}{{Step(id, at, 3), id, true}, {Sessions(at, 3), "", true}, {Omitted(id), "", false}, {SessionOctets(), "", false}, {Due(at, id), "", false}} {
+		if got, when, ok := ParseTold(test.key); got != test.id || ok != test.ok || ok && !when.Equal(at) {
+			t.Errorf("%q: %s %v %v", test.key, got, when, ok)
 		}
 	}
 }

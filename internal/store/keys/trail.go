@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"encoding/binary"
 	"time"
 
@@ -25,6 +26,15 @@ func TrailDays(t time.Time) (from, before []byte) {
 	return []byte("trail/"), binary.BigEndian.AppendUint32(start("trail/", 4), day(t))
 }
 
+// TrailFrom is the first possible key of a step of a message whose id was drawn in the second of t or later; TrailAll
+// begins all steps.
+func TrailFrom(t time.Time) []byte {
+	return append(binary.BigEndian.AppendUint32(start("trail/", 4+7), day(t)), mail.IDsFrom(t)...)
+}
+
+// TrailAll begins the keys of all steps.
+func TrailAll() []byte { return []byte("trail/") }
+
 // Sessions is the key of events of sessions that came to no message, written at that time.
 func Sessions(at time.Time, seq uint32) []byte {
 	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(start("session/", 12), micros(at)), seq)
@@ -40,3 +50,16 @@ func SessionsAll() []byte { return []byte("session/") }
 
 // SessionOctets is the counter of the octets that those events take.
 func SessionOctets() []byte { return []byte("sessions") }
+
+// ParseTold returns the message, "" for none, of a key of Step or Sessions, and when it was written; ok is false for others.
+func ParseTold(key []byte) (id mail.ID, at time.Time, ok bool) {
+	const idLength = 14
+	if rest, is := bytes.CutPrefix(key, SessionsAll()); is && len(rest) == 12 {
+		return "", time.UnixMicro(int64(binary.BigEndian.Uint64(rest))).UTC(), true
+	}
+	rest, is := bytes.CutPrefix(key, TrailAll())
+	if !is || len(rest) != 4+idLength+12 {
+		return "", time.Time{}, false
+	}
+	return mail.ID(rest[4 : 4+idLength]), time.UnixMicro(int64(binary.BigEndian.Uint64(rest[4+idLength:]))).UTC(), true
+}
