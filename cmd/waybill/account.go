@@ -23,11 +23,18 @@ import (
 
 // accountCommand manages accounts.
 type accountCommand struct {
-	Add accountAddCommand `cmd:"" help:"Create an account with its mailbox."`
+	Add      accountAddCommand      `cmd:"" help:"Create an account with its mailbox."`
+	Password accountPasswordCommand `cmd:"" help:"Give an account another password."`
 }
 
 // accountAddCommand creates an account, whether or not the server runs.
-type accountAddCommand struct {
+type accountAddCommand struct{ accountArguments }
+
+// accountPasswordCommand changes a password, whether or not the server runs.
+type accountPasswordCommand struct{ accountArguments }
+
+// accountArguments are those of both.
+type accountArguments struct {
 	Address       string `arg:"" placeholder:"ADDR" help:"The account's address, which is also its login."`
 	PasswordStdin bool   `help:"Read the password from standard input; one final line end is dropped."`
 	JSON          bool   `name:"json" help:"Print the result as JSON."`
@@ -35,6 +42,16 @@ type accountAddCommand struct {
 }
 
 func (c *accountAddCommand) Run(ctx context.Context, std streams) error {
+	return c.run(ctx, std, admin.AddAccount, "created", "account %s created\n")
+}
+
+func (c *accountPasswordCommand) Run(ctx context.Context, std streams) error {
+	return c.run(ctx, std, admin.SetPassword, "changed", "password of %s changed\n")
+}
+
+// run does something with an account and a password, and says so under that key or in those words.
+func (c *accountArguments) run(ctx context.Context, std streams,
+	do func(a admin, ctx context.Context, addr mail.Address, password string) error, key, words string) error {
 	conf, err := config.Load(c.Config)
 	if err != nil {
 		return err
@@ -51,13 +68,13 @@ func (c *accountAddCommand) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	if err := admin.AddAccount(ctx, addr, password); err != nil {
+	if err := do(admin, ctx, addr, password); err != nil {
 		return errors.Join(err, admin.Close())
 	}
 	if c.JSON {
-		err = json.NewEncoder(std.out).Encode(map[string]mail.Address{"created": addr})
+		err = json.NewEncoder(std.out).Encode(map[string]mail.Address{key: addr})
 	} else {
-		_, err = fmt.Fprintf(std.out, "account %s created\n", addr)
+		_, err = fmt.Fprintf(std.out, words, addr)
 	}
 	return errors.Join(err, admin.Close())
 }
@@ -65,6 +82,7 @@ func (c *accountAddCommand) Run(ctx context.Context, std streams) error {
 // admin is what a command can do to a node, running or not.
 type admin interface {
 	AddAccount(ctx context.Context, addr mail.Address, password string) error
+	SetPassword(ctx context.Context, addr mail.Address, password string) error
 	Events(ctx context.Context, id mail.ID) ([]trail.Event, error)
 	Visits(ctx context.Context, q trail.Query) (trail.Visits, error)
 	Close() error

@@ -105,6 +105,14 @@ func (s *server) addAccount(addr string) {
 	}
 }
 
+func (s *server) setPassword(addr, password string) {
+	s.t.Helper()
+	out, errOut, status := waybill(s.t, password+"\n", "account", "password", addr, "--password-stdin", "--config", s.config)
+	if want := "password of " + addr + " changed\n"; status != 0 || out != want {
+		s.t.Fatalf("account password: %q %s", out, errOut)
+	}
+}
+
 // start runs the server and waits until it says that it is ready.
 func (s *server) start() {
 	s.t.Helper()

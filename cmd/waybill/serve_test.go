@@ -71,8 +71,10 @@ func fetch(t *testing.T, s *server, n int, args ...string) []string {
 // TestServeSendFetchExplain: the commands work together against one running server.
 func TestServeSendFetchExplain(t *testing.T) {
 	s := newServer(t, "")
+	s.setPassword(testUser, "a first one") // the store is free
 	s.start()
 	s.addAccount("bob@example.test") // while it runs
+	s.setPassword(testUser, testPassword)
 	ids := []string{send(t, s), send(t, s, "--tls", "starttls"), send(t, s, "--server", s.submissions, "--tls", "tls")}
 
 	messages := fetch(t, s, len(ids))

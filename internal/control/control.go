@@ -27,6 +27,7 @@ const SocketName = "control.sock"
 // Node is what a running server lets be done to it.
 type Node interface {
 	AddAccount(ctx context.Context, addr mail.Address, password string) error
+	SetPassword(ctx context.Context, addr mail.Address, password string) error
 	Events(ctx context.Context, id mail.ID) ([]trail.Event, error)
 	Visits(ctx context.Context, q trail.Query) (trail.Visits, error)
 }
@@ -50,7 +51,8 @@ func Listen(path string, node Node, logger *slog.Logger) (*Server, error) {
 	}
 	s := &Server{node: node, path: path}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /accounts", s.addAccount)
+	mux.HandleFunc("POST /accounts", account(node.AddAccount))
+	mux.HandleFunc("POST /accounts/password", account(node.SetPassword))
 	mux.HandleFunc("GET /messages/{id}/events", s.events)
 	mux.HandleFunc("POST /visits", s.visits)
 	s.http = &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn)}
@@ -96,17 +98,20 @@ type errorReply struct {
 	Error string `json:"error"`
 }
 
-func (s *Server) addAccount(w http.ResponseWriter, r *http.Request) {
-	var req accountRequest
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&req); err != nil {
-		reply(w, http.StatusBadRequest, errorReply{"the request cannot be read"}) // never its text: it holds a password
-		return
+// account serves what is done with an account and a password.
+func account(do func(ctx context.Context, addr mail.Address, password string) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var req accountRequest
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&req); err != nil {
+			reply(w, http.StatusBadRequest, errorReply{"the request cannot be read"}) // never its text: it holds a password
+			return
+		}
+		if err := do(r.Context(), req.Address, req.Password); err != nil {
+			reply(w, http.StatusUnprocessableEntity, errorReply{err.Error()})
+			return
+		}
+		reply(w, http.StatusCreated, struct{}{})
 	}
-	if err := s.node.AddAccount(r.Context(), req.Address, req.Password); err != nil {
-		reply(w, http.StatusUnprocessableEntity, errorReply{err.Error()})
-		return
-	}
-	reply(w, http.StatusCreated, struct{}{})
 }
 
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
@@ -161,11 +166,20 @@ func NewClient(data string) *Client {
 
 // AddAccount creates an account with its mailbox.
 func (c *Client) AddAccount(ctx context.Context, addr mail.Address, password string) error {
+	return c.account(ctx, "/accounts", addr, password)
+}
+
+// SetPassword gives an account another password.
+func (c *Client) SetPassword(ctx context.Context, addr mail.Address, password string) error {
+	return c.account(ctx, "/accounts/password", addr, password)
+}
+
+func (c *Client) account(ctx context.Context, path string, addr mail.Address, password string) error {
 	body, err := json.Marshal(accountRequest{addr, password})
 	if err != nil {
 		return err
 	}
-	return c.call(ctx, http.MethodPost, "/accounts", body, nil)
+	return c.call(ctx, http.MethodPost, path, body, nil)
 }
 
 // Events returns the waybill of a message.

@@ -4,7 +4,8 @@
 // An address with a tag, name+tag@domain, is its account's like name@domain, unless an account of its own has it.
 //
 // What it does not do: aliases do not exist yet, and a password is never stored, logged or part of an error; only its
-// argon2id hash is kept.
+// argon2id hash is kept. Accounts that were looked up and passwords that were right are remembered in memory; no change
+// that was committed is missed.
 package directory
 
 import (
@@ -13,6 +14,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"waybill/internal/config"
@@ -27,6 +29,8 @@ var (
 	ErrNoAccount = errors.New("no such account")
 	// ErrCredentials: there is no such account, or the password is wrong; which of both is not told.
 	ErrCredentials = errors.New("no such account and password")
+	// ErrBusy: so many passwords are being checked that this one would have to wait too long.
+	ErrBusy = errors.New("too many passwords are being checked")
 )
 
 // Account is somebody who gets mail here.
@@ -51,17 +55,27 @@ type Directory struct {
 	hostname string
 	cost     Cost
 	hashing  chan struct{} // holds one token for each hash that is being computed
+	waiting  atomic.Int64  // for their turn to hash, and those whose turn it is
+	lookups  *lookups
+	right    *remembered
 }
 
-// maxHashing bounds the memory that logins take: each hash needs Cost.Memory of it.
-const maxHashing = 2
+const (
+	// maxHashing bounds the memory that logins take: each hash needs Cost.Memory of it.
+	maxHashing = 2
+	// maxWaiting bounds how long a login waits: a hash takes some 20 ms.
+	maxWaiting = 100
+)
 
 // New returns the directory of the accounts in st with those domains, whose names are in lower case.
 func New(st store.Store, domains []config.Domain, o Options) *Directory {
 	if o.Hash == (Cost{}) {
 		o.Hash = DefaultCost
 	}
-	return &Directory{st: st, domains: domains, hostname: strings.ToLower(o.Hostname), cost: o.Hash, hashing: make(chan struct{}, maxHashing)}
+	return &Directory{
+		st: st, domains: domains, hostname: strings.ToLower(o.Hostname), cost: o.Hash,
+		hashing: make(chan struct{}, maxHashing), lookups: newLookups(st), right: newRemembered(),
+	}
 }
 
 // IsLocal says whether this node takes mail for a domain.
@@ -86,15 +100,19 @@ func (d *Directory) Lookup(ctx context.Context, addr mail.Address) (Account, err
 	if err := ctx.Err(); err != nil {
 		return Account{}, err
 	}
+	account, generation, ok := d.lookups.get(addr)
+	if ok {
+		return account, nil
+	}
 	snap, err := d.st.Snapshot()
 	if err != nil {
 		return Account{}, fmt.Errorf("look up %s: %w", addr, err)
 	}
 	defer snap.Close()
-	account, err := d.lookup(snap, addr)
-	if err != nil {
+	if account, err = d.lookup(snap, addr); err != nil {
 		return Account{}, fmt.Errorf("look up %s: %w", addr, err)
 	}
+	d.lookups.put(addr, account, generation)
 	return account, nil
 }
 

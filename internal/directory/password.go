@@ -49,13 +49,44 @@ func (d *Directory) Add(ctx context.Context, b *store.Batch, addr mail.Address, 
 	if err := CheckPassword(password); err != nil {
 		return fmt.Errorf("account %s: %w", addr, err)
 	}
+	b.Create(keys.Account(addr), Account{Address: addr, Created: time.Now()}.encode())
+	return d.putPassword(ctx, b, addr, password)
+}
+
+// SetPassword adds to the batch a new password of an account. The commit fails with store.ErrConflict if the account was
+// changed meanwhile. Errors: ErrNoAccount, those of Add.
+func (d *Directory) SetPassword(ctx context.Context, b *store.Batch, addr mail.Address, password string) error {
+	if err := CheckPassword(password); err != nil {
+		return fmt.Errorf("account %s: %w", addr, err)
+	}
+	version, err := d.accountVersion(addr)
+	if err != nil {
+		return fmt.Errorf("account %s: %w", addr, err)
+	}
+	b.Check(keys.Account(addr), version)
+	return d.putPassword(ctx, b, addr, password)
+}
+
+func (d *Directory) accountVersion(addr mail.Address) (store.Version, error) {
+	snap, err := d.st.Snapshot()
+	if err != nil {
+		return store.Absent, err
+	}
+	defer snap.Close()
+	_, version, err := snap.Get(keys.Account(addr))
+	if errors.Is(err, store.ErrNotFound) {
+		err = ErrNoAccount
+	}
+	return version, err
+}
+
+func (d *Directory) putPassword(ctx context.Context, b *store.Batch, addr mail.Address, password string) error {
 	salt := make([]byte, saltSize)
 	rand.Read(salt) // never fails, since Go 1.24
 	hash, err := d.hash(ctx, d.cost, salt, password)
 	if err != nil {
 		return fmt.Errorf("account %s: %w", addr, err)
 	}
-	b.Create(keys.Account(addr), Account{Address: addr, Created: time.Now()}.encode())
 	b.Put(keys.Password(addr), []byte(phc{d.cost, salt, hash}.String()))
 	return nil
 }
@@ -94,61 +125,74 @@ func CheckPassword(p string) error {
 }
 
 // Authenticate returns the account that login names, the full address in any case, if the password is right.
-// An unknown login costs as much and is answered as a wrong password. Errors: ErrCredentials, a done context while
-// others are being checked, those of the store.
+// An unknown login costs as much and is answered as a wrong password; only what was right of late costs less.
+// Errors: ErrCredentials, ErrBusy, a done context while others are being checked, those of the store.
 func (d *Directory) Authenticate(ctx context.Context, login, password string) (Account, error) {
-	account, stored, err := d.credentials(login)
+	c, err := d.credentials(login)
 	if err != nil && !errors.Is(err, ErrNoAccount) {
 		return Account{}, fmt.Errorf("check a login: %w", err)
 	}
 	known := err == nil
 	if !known {
-		stored = phc{d.cost, make([]byte, saltSize), make([]byte, hashSize)}
+		c.password = phc{d.cost, make([]byte, saltSize), make([]byte, hashSize)}
 	}
 	if len(password) > MaxPassword {
 		known, password = false, ""
 	}
-	hash, err := d.hash(ctx, stored.cost, stored.salt, password)
+	if known && d.right.has(c.account.Key(), password, c.version) {
+		return c.account, nil
+	}
+	hash, err := d.hash(ctx, c.password.cost, c.password.salt, password)
 	if err != nil {
 		return Account{}, err
 	}
-	if same := subtle.ConstantTimeCompare(hash, stored.hash) == 1; !same || !known {
+	if same := subtle.ConstantTimeCompare(hash, c.password.hash) == 1; !same || !known {
 		return Account{}, ErrCredentials
 	}
-	return account, nil
+	d.right.add(c.account.Key(), password, c.version)
+	return c.account, nil
 }
 
-// credentials returns an account with its password's hash.
-func (d *Directory) credentials(login string) (Account, phc, error) {
+// credentials are an account with its password's hash and that one's version.
+type credentials struct {
+	account  Account
+	password phc
+	version  store.Version
+}
+
+func (d *Directory) credentials(login string) (c credentials, err error) {
 	addr, err := mail.ParseAddress(login)
 	if err != nil || !d.IsLocal(addr.Domain) {
-		return Account{}, phc{}, ErrNoAccount
+		return c, ErrNoAccount
 	}
 	snap, err := d.st.Snapshot()
 	if err != nil {
-		return Account{}, phc{}, err
+		return c, err
 	}
 	defer snap.Close()
-	account, err := get(snap, addr)
-	if err != nil {
-		return Account{}, phc{}, err
+	if c.account, err = get(snap, addr); err != nil {
+		return c, err
 	}
-	value, _, err := snap.Get(keys.Password(addr))
+	value, version, err := snap.Get(keys.Password(addr))
 	if errors.Is(err, store.ErrNotFound) {
-		return Account{}, phc{}, ErrNoAccount
+		return c, ErrNoAccount
 	}
 	if err != nil {
-		return Account{}, phc{}, err
+		return c, err
 	}
-	stored, err := parsePHC(string(value))
-	if err != nil {
-		return Account{}, phc{}, fmt.Errorf("password of %s: %w", addr, err)
+	c.version = version
+	if c.password, err = parsePHC(string(value)); err != nil {
+		return c, fmt.Errorf("password of %s: %w", addr, err)
 	}
-	return account, stored, nil
+	return c, nil
 }
 
 // hash computes a hash when it is its turn.
 func (d *Directory) hash(ctx context.Context, c Cost, salt []byte, password string) ([]byte, error) {
+	defer d.waiting.Add(-1)
+	if d.waiting.Add(1) > maxHashing+maxWaiting {
+		return nil, ErrBusy
+	}
 	select {
 	case d.hashing <- struct{}{}:
 	case <-ctx.Done():

@@ -30,6 +30,19 @@ func AddAccount(ctx context.Context, st store.Store, d *directory.Directory, m *
 	return err
 }
 
+// SetPassword gives an account another password. One that was right before is wrong as soon as it returns.
+func SetPassword(ctx context.Context, st store.Store, d *directory.Directory, addr mail.Address, password string) error {
+	var b store.Batch
+	if err := d.SetPassword(ctx, &b, addr, password); err != nil {
+		return err
+	}
+	_, err := st.Commit(ctx, &b)
+	if errors.Is(err, store.ErrConflict) {
+		return fmt.Errorf("account %s was changed at the same moment; try again", addr)
+	}
+	return err
+}
+
 // Offline is the store of a node that is not running, for the commands that may use it then.
 type Offline struct {
 	engine    Engine
@@ -55,6 +68,11 @@ func OpenOffline(c config.Config, logger *slog.Logger) (*Offline, error) {
 // AddAccount creates an account with its mailbox.
 func (o *Offline) AddAccount(ctx context.Context, addr mail.Address, password string) error {
 	return AddAccount(ctx, o.engine, o.directory, o.mailboxes, addr, password)
+}
+
+// SetPassword gives an account another password.
+func (o *Offline) SetPassword(ctx context.Context, addr mail.Address, password string) error {
+	return SetPassword(ctx, o.engine, o.directory, addr, password)
 }
 
 // Events returns the waybill of a message.

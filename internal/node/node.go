@@ -229,6 +229,11 @@ func (n *Node) Visits(ctx context.Context, q trail.Query) (trail.Visits, error) 
 	return n.trail.Visits(ctx, q)
 }
 
+// SetPassword gives an account another password.
+func (n *Node) SetPassword(ctx context.Context, addr mail.Address, password string) error {
+	return SetPassword(ctx, n.engine, n.directory, addr, password)
+}
+
 // Events returns the waybill of a message.
 func (n *Node) Events(ctx context.Context, id mail.ID) ([]trail.Event, error) {
 	return n.trail.Events(ctx, id)

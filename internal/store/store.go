@@ -54,7 +54,7 @@ type Store interface {
 	Barrier(ctx context.Context) error
 
 	// Watch returns a channel that gets a value, at most one pending, after each commit that wrote or deleted
-	// a key with that prefix, and once after the store was reopened. Call cancel when done.
+	// a key with that prefix, before that Commit returns, and once after the store was reopened. Call cancel when done.
 	Watch(prefix []byte) (changed <-chan struct{}, cancel func())
 
 	// Healthy returns nil, or why batches are refused at present.

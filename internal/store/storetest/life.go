@@ -70,6 +70,9 @@ func testWatch(_ *testing.T, f *fixture) {
 		}, true},
 	} {
 		f.commit(&c.batch)
+		if c.wakes && len(ab) == 0 {
+			f.Errorf("no value when the commit of %s returned", c.what)
+		}
 		if c.wakes {
 			f.woken(ab, c.what)
 		}
