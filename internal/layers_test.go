@@ -23,7 +23,7 @@ var ranks = [][]string{
 		"smtp", "pop3", "proxyproto", "message", "dns", "dns/dnstest",
 		"store", "store/keys", "store/record", "store/bodies", "store/pebble", "store/storetest", "store/faultfs",
 	},
-	{"spool", "mailbox", "directory", "trail"}, // what is stored
+	{"spool", "mailbox", "directory", "guard", "trail"}, // what is stored
 	{ // agents, and what shows their work
 		"receiver", "queue", "relay", "localdelivery", "maildrop", "explain", "mua", "control", "metrics", "web",
 	},

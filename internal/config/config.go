@@ -61,6 +61,8 @@ type Relay struct {
 // Auth governs logins.
 type Auth struct {
 	CleartextFrom []netip.Prefix // networks that may log in without TLS (SMTP, POP3); default none
+	BanAfter      int            // failed logins within 15 minutes that ban an address; default 10; 0: never
+	BanTime       time.Duration  // how long; default 15m
 }
 
 // Submission governs what clients may hand in.

@@ -35,6 +35,8 @@ const (
 	defaultMinFree     = 64 << 20
 	defaultHeaderSize  = 256 << 10
 	defaultReceived    = 100
+	defaultBanAfter    = 10
+	defaultBanTime     = 15 * time.Minute
 
 	defaultSessions           = 20000
 	defaultSessionsPerAddress = 100
@@ -51,6 +53,7 @@ const maxHeaderSize = 1 << 20
 // Default returns the configuration of a file that sets nothing. Hostname and Data have no default.
 func Default() Config {
 	return Config{
+		Auth: Auth{BanAfter: defaultBanAfter, BanTime: defaultBanTime},
 		Queue: Queue{
 			Retry:  []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour},
 			Expire: defaultExpire,
@@ -107,6 +110,10 @@ func settings() []setting {
 
 		{"auth.cleartext_from", networks, "[]", "Networks that may log in without TLS (SMTP, POP3).",
 			list(func(t target) *[]netip.Prefix { return &t.config.Auth.CleartextFrom }, network)},
+		{"auth.ban_after", "number", "10", "Failed logins within 15 minutes after which an IPv4 address or IPv6 /64 may not log in for `ban_time` (SMTP, POP3). `0`: never.",
+			scalar(func(t target) *int { return &t.config.Auth.BanAfter }, number)},
+		{"auth.ban_time", "time", `"15m"`, "How long that lasts.",
+			scalar(func(t target) *time.Duration { return &t.config.Auth.BanTime }, duration)},
 
 		{"submission.normalise_line_ends", "true or false", "false", "Whether a bare CR or LF in a message from a client becomes CR LF. Otherwise such a message is refused, as it always is on the `smtp` listeners.",
 			boolean(func(t target) *bool { return &t.config.Submission.NormaliseLineEnds })},

@@ -18,6 +18,7 @@ import (
 
 	"waybill/internal/config"
 	"waybill/internal/directory"
+	"waybill/internal/guard"
 	"waybill/internal/mail"
 	"waybill/internal/mailbox"
 	"waybill/internal/pop3"
@@ -63,7 +64,7 @@ func newSite(t *testing.T) *site {
 	s.mailboxes.Create(b, addr.Key(), mailbox.Inbox, time.Unix(1_700_000_000, 0))
 	s.commit(b)
 	s.serve(New(Options{
-		Directory: d, Mailboxes: s.mailboxes, Trail: s.trail, Store: s.store, Hostname: "mail.example.test",
+		Directory: d, Logins: guard.New(guard.Options{BanAfter: 3, BanTime: 15 * time.Minute, Delay: time.Nanosecond}), Mailboxes: s.mailboxes, Trail: s.trail, Store: s.store, Hostname: "mail.example.test",
 		CleartextFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	}))
 	return s
@@ -376,6 +377,39 @@ func TestLogins(t *testing.T) {
 	}
 	if err := second.Login(t.Context(), you, password); err != nil {
 		t.Errorf("after the first session: %v", err)
+	}
+}
+
+// TestBan: after too many failures the right password does not help, and the waybill says why.
+func TestBan(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	c := s.connect()
+	for range 2 {
+		if err := c.Login(t.Context(), you, "wrong"); !errors.Is(err, pop3.ErrAuth) {
+			t.Error(err)
+		}
+	}
+	c.Close()
+	c = s.connect()
+	if err := c.Login(t.Context(), you, "wrong"); !errors.Is(err, pop3.ErrAuth) {
+		t.Error(err)
+	}
+	refused, ok := errors.AsType[*pop3.RefusedError](c.Login(t.Context(), you, password))
+	if !ok || refused.Code != "SYS/TEMP" || !strings.HasSuffix(refused.Text, "too many failed logins from your address, try again after 15 minutes") {
+		t.Errorf("got %+v", refused)
+	}
+	var told []string
+	s.trail.mu.Lock()
+	defer s.trail.mu.Unlock()
+	for _, e := range s.trail.events {
+		if e.Kind == trail.Decided {
+			told = append(told, e.Decision.Outcome+" "+e.Recipient+" "+e.Decision.Rule)
+		}
+	}
+	const rule = " you@example.test [auth] ban_after: 3 failed logins from 127.0.0.1, until "
+	if len(told) != 2 || !strings.HasPrefix(told[0], "banned"+rule) || !strings.HasPrefix(told[1], "refused"+rule) {
+		t.Errorf("told %q", told)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"waybill/internal/dialogue"
 	"waybill/internal/directory"
+	"waybill/internal/guard"
 	"waybill/internal/mail"
 	"waybill/internal/mailbox"
 	"waybill/internal/pop3"
@@ -50,6 +51,7 @@ type Store interface {
 // Options is what a Service works with. All but Logger is required.
 type Options struct {
 	Directory     Directory
+	Logins        *guard.Guard
 	Mailboxes     Mailboxes
 	Trail         Trail
 	Store         Store

@@ -54,6 +54,13 @@ func (s *story) opened(account mail.Address, began time.Time, infos []pop3.Messa
 	s.service.Trail.Record(s.opening)
 }
 
+// decided tells of a decision about somebody who wants to log in.
+func (s *story) decided(d trail.Decision, login string) {
+	e := s.event(trail.Decided, "", time.Now())
+	e.Recipient, e.Decision = login, &d
+	s.service.Trail.Record(e)
+}
+
 // touch begins the session's part of a message's waybill.
 func (s *story) touch(id mail.ID) {
 	if s.touched[id] {

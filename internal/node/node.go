@@ -19,6 +19,7 @@ import (
 	"waybill/internal/control"
 	"waybill/internal/directory"
 	"waybill/internal/dns"
+	"waybill/internal/guard"
 	"waybill/internal/localdelivery"
 	"waybill/internal/mail"
 	"waybill/internal/mailbox"
@@ -61,6 +62,7 @@ type Node struct {
 	spool     *spool.Spool
 	mailboxes *mailbox.Mailboxes
 	directory *directory.Directory
+	logins    *guard.Guard
 	trail     *trail.Trail
 	resolver  *dns.Client
 	commits   *watched // is engine
@@ -146,16 +148,17 @@ func (n *Node) build(o Options) error {
 		}),
 		Hostname: c.Hostname, Node: o.Number, Retry: c.Queue.Retry, Expire: c.Queue.Expire, Logger: n.logger,
 	})
+	n.logins = guard.New(guard.Options{BanAfter: c.Auth.BanAfter, BanTime: c.Auth.BanTime})
 	n.receiver = receiver.New(receiver.Options{
 		Hostname: c.Hostname, Node: o.Number, Store: taking{n.commits}, Spool: n.spool, Trail: n.trail,
-		Directory: n.directory, Owners: n.directory, Names: n.resolver, Queue: n.queue,
+		Directory: n.directory, Owners: n.directory, Logins: n.logins, Names: n.resolver, Queue: n.queue,
 		Trusted: c.Relay.Trusted, CleartextFrom: c.Auth.CleartextFrom, Expire: c.Queue.Expire,
 		MinFree: uint64(c.Limits.MinFree), DiskFree: n.engine.DiskFree,
 		HeaderSize: int(c.Limits.HeaderSize), MaxReceived: c.Limits.Received,
 		RatePerAddress: c.Limits.RatePerAddress, RatePerAccount: c.Limits.RatePerAccount, Logger: n.logger,
 	})
 	n.maildrop = maildrop.New(maildrop.Options{
-		Directory: n.directory, Mailboxes: n.mailboxes, Trail: n.trail, Store: n.engine,
+		Directory: n.directory, Logins: n.logins, Mailboxes: n.mailboxes, Trail: n.trail, Store: n.engine,
 		Hostname: c.Hostname, CleartextFrom: c.Auth.CleartextFrom, Logger: n.logger,
 	})
 	return nil

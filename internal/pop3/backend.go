@@ -13,16 +13,25 @@ var (
 	ErrAuth = errors.New("pop3: wrong login or password")
 	// ErrInUse: another session has the maildrop open.
 	ErrInUse = errors.New("pop3: maildrop in use")
+	// ErrBusy: the password cannot be checked now, because so many others are.
+	ErrBusy = errors.New("pop3: too many logins at once")
 	// ErrGone: the message was there when the maildrop was opened, but has been removed since.
 	ErrGone = errors.New("pop3: message gone")
 )
+
+// BannedError refuses a login, whatever the password is, after too many that failed.
+type BannedError struct {
+	After string // when to try again, in words
+}
+
+func (e *BannedError) Error() string { return "pop3: banned for failed logins" }
 
 // Session is the policy behind one connection. Its methods are called by one goroutine.
 type Session interface {
 	// CleartextLogin says whether the client may send its password now: because TLS is active, or because
 	// its address is excepted. While it may not, logins are neither offered nor taken (RFC 2595 §2.2).
 	CleartextLogin() bool
-	// Login opens the maildrop of the account. Errors: ErrAuth, ErrInUse, others.
+	// Login opens the maildrop of the account. Errors: ErrAuth, ErrInUse, ErrBusy, BannedError, others.
 	Login(ctx context.Context, user, password string) (Maildrop, error)
 	// Close ends the session: err is nil after QUIT, else why the connection was lost or given up.
 	// It is called once, after the maildrop's Release.

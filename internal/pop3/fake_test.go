@@ -18,6 +18,7 @@ type backend struct {
 	events    []string
 	cleartext bool
 	busy      bool  // another session has the maildrop
+	banned    bool  // logins are refused after too many that failed
 	broken    bool  // logins fail for a fault of ours
 	failQuit  bool  // deletions fail
 	gone      []int // messages removed since the login
@@ -52,6 +53,9 @@ func (s *fakeSession) CleartextLogin() bool { return s.cleartext || s.conn.TLS()
 func (s *fakeSession) Login(_ context.Context, user, password string) (Maildrop, error) {
 	if user == "panic" {
 		panic("as the test demands")
+	}
+	if s.banned {
+		return nil, fmt.Errorf("login: %w", &BannedError{After: "15 minutes"})
 	}
 	if s.broken {
 		return nil, errors.New("disk on fire at /var/lib/secret")

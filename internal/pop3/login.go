@@ -82,6 +82,7 @@ func parsePlain(response string) (identity, name, password string, valid bool) {
 // login asks the policy and opens the maildrop.
 func (s *session) login(ctx context.Context, name, password string) reply {
 	drop, err := s.policy.Login(ctx, name, password)
+	banned, isBanned := errors.AsType[*BannedError](err)
 	switch {
 	case err == nil:
 		s.drop, s.state = newOpened(drop), transaction
@@ -91,6 +92,10 @@ func (s *session) login(ctx context.Context, name, password string) reply {
 		return maildropInUse
 	case errors.Is(err, ErrAuth):
 		return s.refused(wrongLogin)
+	case isBanned:
+		return s.refused(tooManyFailures(banned.After))
+	case errors.Is(err, ErrBusy):
+		return s.refused(loginFault)
 	}
 	s.server.logger().Error("POP3 login failed for a fault of ours", "session", s.conn.ID(), "error", err)
 	return loginFault

@@ -37,6 +37,11 @@ var (
 
 func wrongArguments(c command) reply { return fault("usage: " + c.usage) }
 
+// tooManyFailures is temporary, so that the client keeps the password and does not ask for it (RFC 3206 §3).
+func tooManyFailures(after string) reply {
+	return refuse("SYS/TEMP", "too many failed logins from your address, try again after "+after)
+}
+
 func octets(n int64) string { return fmt.Sprintf("%d octets", n) }
 
 // messages returns "1 message", "2 messages".

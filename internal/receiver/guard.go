@@ -24,9 +24,9 @@ const (
 // maxWatched bounds the addresses that are watched at the same time.
 const maxWatched = 1024
 
-// guard finds trusted addresses behind which strangers come in: the gateway of a container network, a proxy or a router
+// gateways finds trusted addresses behind which strangers come in: the gateway of a container network, a proxy or a router
 // that puts its own address in the place of the client's. Trust in one of these would open the relay to everybody.
-type guard struct {
+type gateways struct {
 	mu        sync.Mutex
 	watched   map[netip.Addr]*strangers
 	withdrawn map[netip.Addr]string // the rule by which an address is trusted no more
@@ -39,12 +39,12 @@ type strangers struct {
 	names, domains map[string]struct{} // no more than the rule needs
 }
 
-func newGuard() *guard {
-	return &guard{watched: map[netip.Addr]*strangers{}, withdrawn: map[netip.Addr]string{}}
+func newGateways() *gateways {
+	return &gateways{watched: map[netip.Addr]*strangers{}, withdrawn: map[netip.Addr]string{}}
 }
 
 // distrust returns the rule by which trust in an address was withdrawn; "" if it was not.
-func (g *guard) distrust(addr netip.Addr) string {
+func (g *gateways) distrust(addr netip.Addr) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.withdrawn[addr]
@@ -52,7 +52,7 @@ func (g *guard) distrust(addr netip.Addr) string {
 
 // observe counts a session from a trusted address that brings somebody else's mail for our domains. It returns the rule
 // if that was one too many.
-func (g *guard) observe(now time.Time, addr netip.Addr, hello, domain string) (rule string) {
+func (g *gateways) observe(now time.Time, addr netip.Addr, hello, domain string) (rule string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.withdrawn[addr] != "" {
@@ -77,7 +77,7 @@ func (g *guard) observe(now time.Time, addr netip.Addr, hello, domain string) (r
 }
 
 // watch returns the books on an address, new ones if the old are too old.
-func (g *guard) watch(now time.Time, addr netip.Addr) *strangers {
+func (g *gateways) watch(now time.Time, addr netip.Addr) *strangers {
 	w := g.watched[addr]
 	if w != nil && now.Sub(w.since) < gatewayWindow {
 		return w
@@ -102,14 +102,14 @@ func hidesOthers(addr netip.Addr) bool {
 // sharedAddresses is the space between a provider and its customers (RFC 6598).
 var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
 
-// observe shows the session to the guard once it has brought mail for us.
+// observe shows the session to the guard of gateways once it has brought mail for us.
 func (s *session) observe() {
 	domain := s.tx.reversePath.Domain
 	if _, trusted := s.trusted(); s.watched || !trusted || !hidesOthers(s.peer) || s.r.Directory.IsLocal(domain) {
 		return
 	}
 	s.watched = true
-	rule := s.r.guard.observe(time.Now(), s.peer, s.hello, domain)
+	rule := s.r.gateways.observe(time.Now(), s.peer, s.hello, domain)
 	if rule == "" {
 		return
 	}

@@ -26,7 +26,7 @@ func TestGuardRule(t *testing.T) {
 		"an application's many machines": {"pod-#", "app.test", time.Minute, false},
 		"strangers over many years":      {"host#.test", "domain#.test", 24 * time.Hour, false},
 	} {
-		g := newGuard()
+		g := newGateways()
 		addr, now, found := netip.MustParseAddr("172.17.0.1"), time.Now(), 0
 		for i := range 200 {
 			number := strings.NewReplacer("#", strconv.Itoa(i))
@@ -49,7 +49,7 @@ func TestGuardRule(t *testing.T) {
 
 func TestGuardIsBounded(t *testing.T) {
 	t.Parallel()
-	g := newGuard()
+	g := newGateways()
 	addr := netip.MustParseAddr("10.0.0.1")
 	for range 2 * maxWatched {
 		g.observe(time.Now(), addr, "x", "y")

@@ -12,6 +12,7 @@ import (
 	"waybill/internal/dialogue"
 	"waybill/internal/directory"
 	"waybill/internal/dns"
+	"waybill/internal/guard"
 	"waybill/internal/mail"
 	"waybill/internal/message"
 	"waybill/internal/smtp"
@@ -59,6 +60,7 @@ type Options struct {
 	Trail     *trail.Trail
 	Directory Directory
 	Owners    Owners
+	Logins    *guard.Guard
 	Names     Names
 	Queue     Queue
 
@@ -83,7 +85,7 @@ const defaultHeaderSize = 256 << 10
 type Receiver struct {
 	Options
 	space     *space
-	guard     *guard
+	gateways  *gateways
 	addresses *rates[netip.Prefix]
 	accounts  *rates[string]
 }
@@ -97,7 +99,7 @@ func New(o Options) *Receiver {
 		o.MaxReceived = message.MaxReceived
 	}
 	return &Receiver{
-		Options: o, space: &space{minFree: o.MinFree, diskFree: o.DiskFree}, guard: newGuard(),
+		Options: o, space: &space{minFree: o.MinFree, diskFree: o.DiskFree}, gateways: newGateways(),
 		addresses: newRates[netip.Prefix](o.RatePerAddress), accounts: newRates[string](o.RatePerAccount),
 	}
 }

@@ -85,7 +85,7 @@ func (s *session) relayAllowed() (rule string, allowed bool) {
 	if !ok {
 		return closed, false
 	}
-	if rule := s.r.guard.distrust(s.peer); rule != "" {
+	if rule := s.r.gateways.distrust(s.peer); rule != "" {
 		return rule, false
 	}
 	return "[relay] trusted: " + network.String(), true

@@ -2,13 +2,11 @@ package receiver
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"strings"
 	"time"
 
 	"waybill/internal/dialogue"
-	"waybill/internal/directory"
 	"waybill/internal/mail"
 	"waybill/internal/smtp"
 	"waybill/internal/trail"
@@ -40,51 +38,6 @@ func (s *session) Hello(_ context.Context, name string, _ bool) mail.Status {
 	s.hello = name
 	// Not by fmt: an idle session keeps the stack that it grew to.
 	return mail.Status{Code: 250, Text: s.r.Hostname + " Hello " + name + " [" + s.peer.String() + "], pleased to meet you"}
-}
-
-// AuthMechanisms returns what is offered now: on submission listeners, under TLS or from a network that
-// the configuration excepts (RFC 4954 §4).
-func (s *session) AuthMechanisms() []string {
-	if s.kind != MSA || !s.loginAllowed() {
-		return nil
-	}
-	return []string{"PLAIN", "LOGIN"}
-}
-
-func (s *session) loginAllowed() bool {
-	_, cleartext := dialogue.Network(s.r.CleartextFrom, s.peer)
-	return s.conn.TLS() != nil || cleartext
-}
-
-// Auth checks a login.
-func (s *session) Auth(ctx context.Context, mechanism string, c smtp.Credentials) mail.Status {
-	if s.kind != MSA {
-		return mail.NewStatus(502, "5.5.1", "AUTH is for the submission ports")
-	}
-	if !s.loginAllowed() {
-		return encryptionRequired
-	}
-	if c.Identity != "" && !strings.EqualFold(c.Identity, c.Username) {
-		return authFailed // acting for another identity is not offered
-	}
-	account, err := s.r.Directory.Authenticate(ctx, c.Username, c.Password)
-	switch {
-	case errors.Is(err, directory.ErrCredentials):
-		s.refuse(trail.Decision{Question: "is this login good?", Outcome: "refused", Rule: "AUTH " + mechanism, Reason: "no such account and password"}, authFailed, loginShown(c.Username))
-		return authFailed
-	case err != nil:
-		s.r.Logger.Error("authentication could not be checked", "session", s.conn.ID(), "error", err)
-		return authUnavailable
-	}
-	s.account = account.Address
-	return authSucceeded
-}
-
-// maxLoginShown bounds what the trail keeps of a login that failed, in octets.
-const maxLoginShown = 100
-
-func loginShown(username string) string {
-	return dialogue.Printable(username[:min(len(username), maxLoginShown)])
 }
 
 // Reset drops the transaction.

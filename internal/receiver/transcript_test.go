@@ -21,6 +21,7 @@ import (
 	"waybill/internal/config"
 	"waybill/internal/directory"
 	"waybill/internal/dns/dnstest"
+	"waybill/internal/guard"
 	"waybill/internal/mail"
 	"waybill/internal/mailbox"
 	"waybill/internal/smtp"
@@ -35,7 +36,7 @@ import (
 // is lines of
 //
 //	L: MTA | MSA        the listener's kind; further words: "trusted", "cleartext", "full", "down", "nobody" (no account
-//	                    exists), and "header=N", "received=N", "rate=N" for limits
+//	                    exists), and "header=N", "received=N", "rate=N", "ban=N" for limits
 //	C: text             sent with CR LF; {login NAME PASSWORD} becomes the base64 of AUTH PLAIN
 //	S: text             expected; "*" stands for any run of characters
 //	V: text             expected in the session's waybill, once the session is over: "outcome | rule | reason"
@@ -133,6 +134,7 @@ func newBench(t *testing.T, text string) *bench {
 	if has("full") {
 		o.DiskFree = func() (uint64, error) { return 999, nil }
 	}
+	rules := guard.Options{BanTime: 15 * time.Minute, Delay: time.Nanosecond}
 	for _, word := range words[1:] {
 		name, value, _ := strings.Cut(word, "=")
 		number, _ := strconv.ParseFloat(value, 64)
@@ -141,10 +143,13 @@ func newBench(t *testing.T, text string) *bench {
 			o.HeaderSize = int(number)
 		case "received":
 			o.MaxReceived = int(number)
+		case "ban":
+			rules.BanAfter = int(number)
 		case "rate":
 			o.RatePerAddress, o.RatePerAccount = number, number
 		}
 	}
+	o.Logins = guard.New(rules)
 	if has("down") {
 		o.Store = sick{engine}
 	}
