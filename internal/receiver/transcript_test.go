@@ -35,7 +35,7 @@ import (
 // TestTranscripts plays testdata/*.txt against the policy of a listener, over real sockets with the real store. A file
 // is lines of
 //
-//	L: MTA | MSA        the listener's kind; further words: "trusted", "cleartext", "full", "down", "nobody" (no account
+//	L: MTA | MSA        the listener's kind; further words: "trusted", "cleartext", "full", "down", "crowded", "nobody" (no account
 //	                    exists), and "header=N", "received=N", "rate=N", "ban=N" for limits
 //	C: text             sent with CR LF; {login NAME PASSWORD} becomes the base64 of AUTH PLAIN
 //	S: text             expected; "*" stands for any run of characters
@@ -95,6 +95,13 @@ type sick struct{ store.Store }
 
 func (sick) Healthy() error { return store.ErrUnavailable }
 
+// crowded is a directory that checks too many passwords already.
+type crowded struct{ Directory }
+
+func (crowded) Authenticate(context.Context, string, string) (directory.Account, error) {
+	return directory.Account{}, directory.ErrBusy
+}
+
 func newBench(t *testing.T, text string) *bench {
 	b := &bench{t: t, lines: strings.Split(strings.TrimRight(text, "\n"), "\n"), ended: make(chan struct{})}
 	setting, ok := strings.CutPrefix(b.lines[0], "L: ")
@@ -150,6 +157,9 @@ func newBench(t *testing.T, text string) *bench {
 		}
 	}
 	o.Logins = guard.New(rules)
+	if has("crowded") {
+		o.Directory = crowded{dir}
+	}
 	if has("down") {
 		o.Store = sick{engine}
 	}
