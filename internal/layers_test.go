@@ -15,15 +15,16 @@ import (
 )
 
 // ranks are the layers, lowest first. A package imports only packages of lower ranks, and those of its own rank that
-// families lists for it. The agents of rank 3 never know one another: each declares the small interfaces that it
+// families lists for it. The agents of rank 4 never know one another: each declares the small interfaces that it
 // consumes, and node connects them.
 var ranks = [][]string{
-	{"mail", "config", "dialogue"}, // words, no I/O beyond their own file or connection
+	{"mail", "config", "dialogue", "scram"}, // words, no I/O beyond their own file or connection
 	{ // codecs, and the store's engine
 		"smtp", "pop3", "proxyproto", "message", "dns", "dns/dnstest",
 		"store", "store/keys", "store/record", "store/bodies", "store/pebble", "store/storetest", "store/faultfs",
 	},
 	{"spool", "mailbox", "directory", "guard", "trail"}, // what is stored
+	{"login"}, // who a client is, from what is stored
 	{ // agents, and what shows their work
 		"receiver", "queue", "relay", "localdelivery", "maildrop", "explain", "mua", "control", "metrics", "web",
 	},
@@ -48,6 +49,7 @@ var libraries = map[string][]string{
 	"github.com/pelletier/go-toml":  {"config"},
 	"github.com/alecthomas/kong":    {"cmd/waybill"},
 	"github.com/prometheus":         {"metrics"},
+	"github.com/xdg-go/scram":       {"scram"},
 }
 
 // inTests are the libraries that any test may use besides: Pebble's file systems that crash and fail.

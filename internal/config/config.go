@@ -104,4 +104,5 @@ type Limits struct {
 type Domain struct {
 	Name       string // A-labels, lower case
 	Postmaster string // an address; default: the domain's first account
+	NoSCRAM    bool   // its accounts get no SCRAM keys, and those that they have are not used
 }

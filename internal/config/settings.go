@@ -160,6 +160,9 @@ func settings() []setting {
 			text(func(t target) *string { return &t.domain.Name }, domainName)},
 		{"domain.postmaster", "address", `""`, "Who gets the mail for `postmaster` there; in one of the domains of this file. Empty: the domain's first account.",
 			text(func(t target) *string { return &t.domain.Postmaster }, address)},
+		{"domain.scram", "true or false", "true", "Whether its accounts can log in by SCRAM, which shows the password to nobody on the way. The keys for it are stored beside the password's " +
+			"hash with each new password, and are [the weaker half](operation.md#passwords) of the two.",
+			negated(func(t target) *bool { return &t.domain.NoSCRAM })},
 	}
 }
 
@@ -204,6 +207,17 @@ func boolean(at func(target) *bool) setter {
 		}
 		*at(t) = v.text == "true"
 		return nil
+	}
+}
+
+// negated sets the opposite of true or false: so that true is the default.
+func negated(at func(target) *bool) setter {
+	return func(t target, v value) []mistake {
+		m := boolean(at)(t, v)
+		if m == nil {
+			*at(t) = !*at(t)
+		}
+		return m
 	}
 }
 

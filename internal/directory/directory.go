@@ -4,7 +4,7 @@
 // An address with a tag, name+tag@domain, is its account's like name@domain, unless an account of its own has it.
 //
 // What it does not do: aliases do not exist yet, and a password is never stored, logged or part of an error; only its
-// argon2id hash is kept. Accounts that were looked up and passwords that were right are remembered in memory; no change
+// argon2id hash and, unless its domain does without, its SCRAM keys are kept. Accounts that were looked up and passwords that were right are remembered in memory; no change
 // that was committed is missed.
 package directory
 
@@ -19,6 +19,7 @@ import (
 
 	"waybill/internal/config"
 	"waybill/internal/mail"
+	"waybill/internal/scram"
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
 	"waybill/internal/store/record"
@@ -46,18 +47,22 @@ func (a Account) Key() string { return a.Address.Key() }
 type Options struct {
 	Hostname string // of this node: its postmaster and mailer-daemon get mail, though it is no domain with accounts
 	Hash     Cost   // of new passwords; zero: DefaultCost; tests take less
+	// Iterations of PBKDF2 for new SCRAM keys; 0: scram.Iterations; tests take less.
+	Iterations int
 }
 
 // Directory is the accounts of a store and the domains of a configuration. It is safe for concurrent use.
 type Directory struct {
-	st       store.Store
-	domains  []config.Domain
-	hostname string
-	cost     Cost
-	hashing  chan struct{} // holds one token for each hash that is being computed
-	waiting  atomic.Int64  // for their turn to hash, and those whose turn it is
-	lookups  *lookups
-	right    *remembered
+	st         store.Store
+	domains    []config.Domain
+	hostname   string
+	cost       Cost
+	iterations int
+	fakes      *fakes
+	hashing    chan struct{} // holds one token for each hash that is being computed
+	waiting    atomic.Int64  // for their turn to hash, and those whose turn it is
+	lookups    *lookups
+	right      *remembered
 }
 
 const (
@@ -72,8 +77,12 @@ func New(st store.Store, domains []config.Domain, o Options) *Directory {
 	if o.Hash == (Cost{}) {
 		o.Hash = DefaultCost
 	}
+	if o.Iterations == 0 {
+		o.Iterations = scram.Iterations
+	}
 	return &Directory{
 		st: st, domains: domains, hostname: strings.ToLower(o.Hostname), cost: o.Hash,
+		iterations: o.Iterations, fakes: newFakes(),
 		hashing: make(chan struct{}, maxHashing), lookups: newLookups(st), right: newRemembered(),
 	}
 }

@@ -88,6 +88,9 @@ func (d *Directory) putPassword(ctx context.Context, b *store.Batch, addr mail.A
 		return fmt.Errorf("account %s: %w", addr, err)
 	}
 	b.Put(keys.Password(addr), []byte(phc{d.cost, salt, hash}.String()))
+	if err := d.putKeys(ctx, b, addr, password); err != nil {
+		return fmt.Errorf("account %s: %w", addr, err)
+	}
 	return nil
 }
 
@@ -188,18 +191,27 @@ func (d *Directory) credentials(login string) (c credentials, err error) {
 }
 
 // hash computes a hash when it is its turn.
-func (d *Directory) hash(ctx context.Context, c Cost, salt []byte, password string) ([]byte, error) {
+func (d *Directory) hash(ctx context.Context, c Cost, salt []byte, password string) (hash []byte, err error) {
+	err = d.inTurn(ctx, func() error {
+		hash = argon2.IDKey([]byte(password), salt, c.Passes, c.Memory, c.Threads, hashSize)
+		return nil
+	})
+	return hash, err
+}
+
+// inTurn does costly work on a password when it is its turn. Errors: ErrBusy, a done context, the work's.
+func (d *Directory) inTurn(ctx context.Context, work func() error) error {
 	defer d.waiting.Add(-1)
 	if d.waiting.Add(1) > maxHashing+maxWaiting {
-		return nil, ErrBusy
+		return ErrBusy
 	}
 	select {
 	case d.hashing <- struct{}{}:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 	defer func() { <-d.hashing }()
-	return argon2.IDKey([]byte(password), salt, c.Passes, c.Memory, c.Threads, hashSize), nil
+	return work()
 }
 
 // phc is a hash in the PHC string format: $argon2id$v=19$m=19456,t=2,p=1$salt$hash

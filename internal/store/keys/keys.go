@@ -10,6 +10,8 @@
 //	due/ micros8 message14                          empty                         spool        when it is to be attempted
 //	account/ domain* local*                         record                        directory    an account
 //	password/ domain* local*                        PHC string                    directory    its password
+//	scram/ domain* local*                           RFC 5803                      directory    its keys for SCRAM
+//	secrets/ name                                   octets                        directory    a random secret of this store
 //	box/ account* name*                             record                        mailbox      a mailbox
 //	boxes/ account*                                 counter                       mailbox      number of the newest mailbox
 //	octets/ account*                                counter                       mailbox      octets in all mailboxes
@@ -88,6 +90,12 @@ func Account(a mail.Address) []byte { return account("account/", a) }
 
 // Password is the key of an account's password.
 func Password(a mail.Address) []byte { return account("password/", a) }
+
+// SCRAM is the key of an account's keys for SCRAM.
+func SCRAM(a mail.Address) []byte { return account("scram/", a) }
+
+// Secret is the key of a secret that the store makes for itself.
+func Secret(name string) []byte { return append(start("secrets/", len(name)), name...) }
 
 func account(name string, a mail.Address) []byte {
 	b := text(start(name, len(a.Domain)+len(a.Local)+4), a.Domain)
