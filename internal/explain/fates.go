@@ -76,9 +76,9 @@ var ofRecipients = []trail.Kind{
 	trail.Decided, trail.Refused, trail.Routed, trail.Relayed, trail.Attempted, trail.Filed, trail.Deferred, trail.Failed,
 }
 
-// isLogin: the recipient of a refused login is a user name.
+// isLogin: the recipient of a refused login is a user name. POP3 refuses nothing else.
 func isLogin(e trail.Event) bool {
-	return e.Kind == trail.Refused && e.Status != nil && e.Status.Code/10 == 53
+	return e.Kind == trail.Refused && (e.Role == "POP3 server" || e.Status != nil && e.Status.Code/10 == 53)
 }
 
 // take changes the fate by what e tells.

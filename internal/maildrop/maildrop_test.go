@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"waybill/internal/config"
 	"waybill/internal/directory"
 	"waybill/internal/guard"
+	"waybill/internal/login"
 	"waybill/internal/mail"
 	"waybill/internal/mailbox"
 	"waybill/internal/pop3"
@@ -64,7 +66,10 @@ func newSite(t *testing.T) *site {
 	s.mailboxes.Create(b, addr.Key(), mailbox.Inbox, time.Unix(1_700_000_000, 0))
 	s.commit(b)
 	s.serve(New(Options{
-		Directory: d, Logins: guard.New(guard.Options{BanAfter: 3, BanTime: 15 * time.Minute, Delay: time.Nanosecond}), Mailboxes: s.mailboxes, Trail: s.trail, Store: s.store, Hostname: "mail.example.test",
+		Logins: &login.Service{
+			Directory: d, Guard: guard.New(guard.Options{BanAfter: 3, BanTime: 15 * time.Minute, Delay: time.Nanosecond}), Logger: slog.New(slog.DiscardHandler),
+		},
+		Mailboxes: s.mailboxes, Trail: s.trail, Store: s.store, Hostname: "mail.example.test",
 		CleartextFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	}))
 	return s
@@ -403,12 +408,13 @@ func TestBan(t *testing.T) {
 	s.trail.mu.Lock()
 	defer s.trail.mu.Unlock()
 	for _, e := range s.trail.events {
-		if e.Kind == trail.Decided {
+		if e.Kind == trail.Refused {
 			told = append(told, e.Decision.Outcome+" "+e.Recipient+" "+e.Decision.Rule)
 		}
 	}
-	const rule = " you@example.test [auth] ban_after: 3 failed logins from 127.0.0.1, until "
-	if len(told) != 2 || !strings.HasPrefix(told[0], "banned"+rule) || !strings.HasPrefix(told[1], "refused"+rule) {
+	const wrong, ban = "refused you@example.test POP3 password", "[auth] ban_after: 3 failed logins from 127.0.0.1, until "
+	if len(told) != 4 || told[0] != wrong || told[1] != wrong || !strings.HasPrefix(told[2], wrong+"; "+ban) ||
+		!strings.HasPrefix(told[3], "refused you@example.test "+ban) {
 		t.Errorf("told %q", told)
 	}
 }
@@ -620,4 +626,3 @@ func TestManyMessages(t *testing.T) {
 }
 
 var _ Mailboxes = (*mailbox.Mailboxes)(nil)
-var _ Directory = (*directory.Directory)(nil)

@@ -13,19 +13,13 @@ import (
 	"net/netip"
 
 	"waybill/internal/dialogue"
-	"waybill/internal/directory"
-	"waybill/internal/guard"
+	"waybill/internal/login"
 	"waybill/internal/mail"
 	"waybill/internal/mailbox"
 	"waybill/internal/pop3"
 	"waybill/internal/store"
 	"waybill/internal/trail"
 )
-
-// Directory tells who may log in.
-type Directory interface {
-	Authenticate(ctx context.Context, login, password string) (directory.Account, error)
-}
 
 // Mailboxes holds the messages.
 type Mailboxes interface {
@@ -50,8 +44,7 @@ type Store interface {
 
 // Options is what a Service works with. All but Logger is required.
 type Options struct {
-	Directory     Directory
-	Logins        *guard.Guard
+	Logins        *login.Service
 	Mailboxes     Mailboxes
 	Trail         Trail
 	Store         Store

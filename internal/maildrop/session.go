@@ -8,9 +8,10 @@ import (
 
 	"waybill/internal/dialogue"
 	"waybill/internal/directory"
+	"waybill/internal/login"
 	"waybill/internal/mailbox"
 	"waybill/internal/pop3"
-	"waybill/internal/trail"
+	"waybill/internal/scram"
 )
 
 // session is the policy of one POP3 connection.
@@ -25,14 +26,35 @@ func (s *session) CleartextLogin() bool {
 	return s.conn.TLS() != nil || s.service.mayLogInClear(s.conn.RemoteAddr())
 }
 
+// Mechanisms implements pop3.Session.
+func (s *session) Mechanisms() []string {
+	return s.service.Logins.Mechanisms(scram.Binding(s.conn.TLS()))
+}
+
 // Login implements pop3.Session: it checks the password, locks the maildrop and lists it.
 func (s *session) Login(ctx context.Context, user, password string) (pop3.Maildrop, error) {
 	began := time.Now()
 	s.story.tried = true
-	account, err := s.authenticate(ctx, user, password)
+	account, err := s.service.Logins.Password(ctx, s.client(), "POP3 password", "", user, password)
 	if err != nil {
-		return nil, err
+		return nil, s.refused(err)
 	}
+	return s.admitted(ctx, account, began)
+}
+
+// Exchange implements pop3.Session.
+func (s *session) Exchange(mechanism string) pop3.Exchange {
+	s.story.tried = true
+	x, err := s.service.Logins.SCRAM(s.client(), mechanism, scram.Binding(s.conn.TLS()))
+	return &exchange{session: s, scram: x, err: err, began: time.Now()}
+}
+
+func (s *session) client() login.Client {
+	return login.Client{Session: s.conn.ID(), Addr: dialogue.PeerAddr(s.conn.RemoteAddr())}
+}
+
+// admitted opens the maildrop for who has logged in.
+func (s *session) admitted(ctx context.Context, account directory.Account, began time.Time) (pop3.Maildrop, error) {
 	drop, err := s.open(ctx, account)
 	if err != nil {
 		return nil, err
@@ -41,29 +63,22 @@ func (s *session) Login(ctx context.Context, user, password string) (pop3.Maildr
 	return drop, nil
 }
 
-// authenticate returns the account, if the client may log in and its password is right.
-func (s *session) authenticate(ctx context.Context, user, password string) (directory.Account, error) {
-	peer, login := dialogue.PeerAddr(s.conn.RemoteAddr()), dialogue.Printable(user)
-	if ban, banned := s.service.Logins.Banned(peer, user); banned {
-		s.story.decided(trail.Decision{Question: "may this client log in?", Outcome: "refused", Rule: ban.Rule, Reason: "the password was not looked at"}, login)
-		return directory.Account{}, &pop3.BannedError{After: ban.After()}
+// refused tells of a refusal, and puts it into POP3's words.
+func (s *session) refused(err error) error {
+	r, ok := errors.AsType[*login.Refusal](err)
+	if !ok {
+		return err
 	}
-	account, err := s.service.Directory.Authenticate(ctx, user, password)
-	switch {
-	case errors.Is(err, directory.ErrCredentials):
-		s.service.Logger.Info("POP3 login refused", "session", s.conn.ID(), "client", s.conn.RemoteAddr(), "login", login)
-		if ban, banned := s.service.Logins.Failed(ctx, peer, user); banned {
-			s.service.Logger.Warn("a client is banned for failed logins", "session", s.conn.ID(), "client", peer.String(), "login", login, "rule", ban.Rule)
-			s.story.decided(trail.Decision{Question: "may this client go on?", Outcome: "banned", Rule: ban.Rule}, login)
-		}
-		return directory.Account{}, pop3.ErrAuth
-	case errors.Is(err, directory.ErrBusy):
-		return directory.Account{}, pop3.ErrBusy
-	case err != nil:
-		return directory.Account{}, fmt.Errorf("authenticate %q: %w", user, err)
+	s.story.refused(r.Decision, r.Login)
+	switch r.Cause {
+	case login.ErrBanned:
+		return &pop3.BannedError{After: r.Ban.After()}
+	case login.ErrBusy:
+		return pop3.ErrBusy
+	case login.ErrMalformed:
+		return pop3.ErrResponse
 	}
-	s.service.Logins.Succeeded(peer, user)
-	return account, nil
+	return pop3.ErrAuth
 }
 
 // open returns the account's maildrop, locked.

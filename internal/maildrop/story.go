@@ -54,9 +54,9 @@ func (s *story) opened(account mail.Address, began time.Time, infos []pop3.Messa
 	s.service.Trail.Record(s.opening)
 }
 
-// decided tells of a decision about somebody who wants to log in.
-func (s *story) decided(d trail.Decision, login string) {
-	e := s.event(trail.Decided, "", time.Now())
+// refused tells why somebody may not log in.
+func (s *story) refused(d trail.Decision, login string) {
+	e := s.event(trail.Refused, "", time.Now())
 	e.Recipient, e.Decision = login, &d
 	s.service.Trail.Record(e)
 }

@@ -17,7 +17,10 @@ func code(e trail.Event) string {
 
 const authFailed = 535 // RFC 4954 §6
 
-func isLogin(e trail.Event) bool { return e.Status != nil && e.Status.Code == authFailed }
+// isLogin: what POP3 refuses in a session is a login.
+func isLogin(e trail.Event) bool {
+	return e.Status != nil && e.Status.Code == authFailed || roles[e.Role] == "POP3" && e.Session != ""
+}
 
 var versions = []string{"TLS 1.2", "TLS 1.3"}
 

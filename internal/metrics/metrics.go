@@ -36,7 +36,7 @@ func New(states States) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
 	m.accepted = m.counter("waybill_messages_accepted_total", "Messages taken into custody, by the kind of listener.", "role")
 	m.refused = m.counter("waybill_refusals_total", "Commands, recipients, messages and logins that policy refused, by listener and reply code.", "role", "code")
-	m.loginsFailed = m.counter("waybill_logins_failed_total", "Logins that were refused, and POP3 sessions that ended without one.", "role")
+	m.loginsFailed = m.counter("waybill_logins_failed_total", "Logins that were refused.", "role")
 	m.sessions = m.counter("waybill_sessions_total", "Sessions that have ended, by listener.", "role")
 	m.tls = m.counter("waybill_tls_total", "Messages received and attempts at relaying, by TLS version (or none).", "direction", "version")
 	m.recipients = m.counter("waybill_recipients_total", "What became of recipients: filed, relayed, deferred (again and again, perhaps), failed.", "result")
@@ -127,9 +127,6 @@ func (m *Metrics) closed(e trail.Event, role string) {
 		return
 	}
 	m.sessions.WithLabelValues(role).Inc()
-	if e.Peer == nil || e.Peer.Account == "" {
-		m.loginsFailed.WithLabelValues(role).Inc()
-	}
 }
 
 func (m *Metrics) questions(e trail.Event) {

@@ -21,6 +21,7 @@ import (
 	"waybill/internal/dns"
 	"waybill/internal/guard"
 	"waybill/internal/localdelivery"
+	"waybill/internal/login"
 	"waybill/internal/mail"
 	"waybill/internal/mailbox"
 	"waybill/internal/maildrop"
@@ -62,7 +63,7 @@ type Node struct {
 	spool     *spool.Spool
 	mailboxes *mailbox.Mailboxes
 	directory *directory.Directory
-	logins    *guard.Guard
+	logins    *login.Service
 	trail     *trail.Trail
 	resolver  *dns.Client
 	commits   *watched // is engine
@@ -148,7 +149,9 @@ func (n *Node) build(o Options) error {
 		}),
 		Hostname: c.Hostname, Node: o.Number, Retry: c.Queue.Retry, Expire: c.Queue.Expire, Logger: n.logger,
 	})
-	n.logins = guard.New(guard.Options{BanAfter: c.Auth.BanAfter, BanTime: c.Auth.BanTime})
+	n.logins = &login.Service{
+		Directory: n.directory, Guard: guard.New(guard.Options{BanAfter: c.Auth.BanAfter, BanTime: c.Auth.BanTime}), Logger: n.logger,
+	}
 	n.receiver = receiver.New(receiver.Options{
 		Hostname: c.Hostname, Node: o.Number, Store: taking{n.commits}, Spool: n.spool, Trail: n.trail,
 		Directory: n.directory, Owners: n.directory, Logins: n.logins, Names: n.resolver, Queue: n.queue,
@@ -158,7 +161,7 @@ func (n *Node) build(o Options) error {
 		RatePerAddress: c.Limits.RatePerAddress, RatePerAccount: c.Limits.RatePerAccount, Logger: n.logger,
 	})
 	n.maildrop = maildrop.New(maildrop.Options{
-		Directory: n.directory, Logins: n.logins, Mailboxes: n.mailboxes, Trail: n.trail, Store: n.engine,
+		Logins: n.logins, Mailboxes: n.mailboxes, Trail: n.trail, Store: n.engine,
 		Hostname: c.Hostname, CleartextFrom: c.Auth.CleartextFrom, Logger: n.logger,
 	})
 	return nil

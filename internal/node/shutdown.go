@@ -14,7 +14,7 @@ const trailTime = 5 * time.Second
 // sessions get three quarters of the time, so that the queue has some left for its attempts.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.draining.Store(true)
-	n.logins.Hurry()
+	n.logins.Guard.Hurry()
 	errs := n.endSessions(ctx)
 	if n.control != nil {
 		errs = append(errs, n.control.Close())

@@ -15,6 +15,8 @@ var (
 	ErrInUse = errors.New("pop3: maildrop in use")
 	// ErrBusy: the password cannot be checked now, because so many others are.
 	ErrBusy = errors.New("pop3: too many logins at once")
+	// ErrResponse: what the client says is not what the mechanism demands.
+	ErrResponse = errors.New("pop3: malformed authentication response")
 	// ErrGone: the message was there when the maildrop was opened, but has been removed since.
 	ErrGone = errors.New("pop3: message gone")
 )
@@ -31,11 +33,22 @@ type Session interface {
 	// CleartextLogin says whether the client may send its password now: because TLS is active, or because
 	// its address is excepted. While it may not, logins are neither offered nor taken (RFC 2595 §2.2).
 	CleartextLogin() bool
+	// Mechanisms returns what AUTH is offered for besides PLAIN, the best first; they go through Exchange.
+	Mechanisms() []string
+	// Exchange begins a login by one of Mechanisms.
+	Exchange(mechanism string) Exchange
 	// Login opens the maildrop of the account. Errors: ErrAuth, ErrInUse, ErrBusy, BannedError, others.
 	Login(ctx context.Context, user, password string) (Maildrop, error)
 	// Close ends the session: err is nil after QUIT, else why the connection was lost or given up.
 	// It is called once, after the maildrop's Release.
 	Close(err error)
+}
+
+// Exchange is one login by a SASL mechanism with challenges of its own, in which the client speaks first.
+type Exchange interface {
+	// Next takes what the client says and returns the next challenge; or the maildrop, and the exchange is over.
+	// Errors: those of Login, ErrResponse.
+	Next(ctx context.Context, response []byte) (challenge []byte, drop Maildrop, err error)
 }
 
 // Maildrop is an account's messages as they were at the login: until Release no other session opens it, and

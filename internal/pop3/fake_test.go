@@ -6,23 +6,25 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 )
 
 // backend is a policy with one account, you@example.test, password "open sesame", that notes what it is asked.
 type backend struct {
-	mu        sync.Mutex
-	messages  []string // contents; the first is message 1
-	sizes     map[int]int64
-	events    []string
-	cleartext bool
-	busy      bool  // another session has the maildrop
-	banned    bool  // logins are refused after too many that failed
-	broken    bool  // logins fail for a fault of ours
-	failQuit  bool  // deletions fail
-	gone      []int // messages removed since the login
-	torn      []int // messages whose content breaks off
+	mu         sync.Mutex
+	messages   []string // contents; the first is message 1
+	sizes      map[int]int64
+	events     []string
+	cleartext  bool
+	mechanisms []string
+	busy       bool  // another session has the maildrop
+	banned     bool  // logins are refused after too many that failed
+	broken     bool  // logins fail for a fault of ours
+	failQuit   bool  // deletions fail
+	gone       []int // messages removed since the login
+	torn       []int // messages whose content breaks off
 }
 
 func newBackend(messages ...string) *backend {
@@ -70,6 +72,27 @@ func (s *fakeSession) Login(_ context.Context, user, password string) (Maildrop,
 	}
 	s.busy = true
 	return &fakeDrop{s.backend}, nil
+}
+
+func (s *fakeSession) Mechanisms() []string { return s.backend.mechanisms }
+
+func (s *fakeSession) Exchange(string) Exchange { return &fakeExchange{s} }
+
+// fakeExchange counts: 1 is answered with 2, 3 with 4, and so on. 9 is the password.
+type fakeExchange struct{ s *fakeSession }
+
+func (x *fakeExchange) Next(ctx context.Context, response []byte) ([]byte, Maildrop, error) {
+	switch n, err := strconv.Atoi(string(response)); {
+	case err != nil:
+		return nil, nil, ErrResponse
+	case n == 8:
+		return nil, nil, fmt.Errorf("login: %w", ErrAuth)
+	case n == 9:
+		drop, err := x.s.Login(ctx, "you@example.test", "open sesame")
+		return nil, drop, err
+	default:
+		return []byte(strconv.Itoa(n + 1)), nil, nil
+	}
 }
 
 func (s *fakeSession) Close(err error) { s.note("close: %v", err) }

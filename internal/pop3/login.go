@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 
 	"waybill/internal/dialogue"
@@ -26,24 +27,19 @@ func (s *session) pass(ctx context.Context, args []string) reply {
 	return s.login(ctx, name, args[0])
 }
 
-// auth is SASL; the mechanism is PLAIN (RFC 5034, RFC 4616).
+// auth is SASL (RFC 5034): PLAIN (RFC 4616), and what the policy offers besides.
 func (s *session) auth(ctx context.Context, args []string) reply {
 	s.name, s.state = "", authorization
-	if !strings.EqualFold(args[0], "PLAIN") {
-		return mechanism
+	mechanism := strings.ToUpper(args[0])
+	if mechanism != "PLAIN" && !slices.Contains(s.policy.Mechanisms(), mechanism) {
+		return unknownMechanism(s.mechanisms())
 	}
-	response, err := "", error(nil)
-	if len(args) > 1 {
-		response = args[1]
-	} else if response, err = s.challenge(); err != nil {
-		r, err := s.lineProblem(err)
-		if err != nil {
-			return reply{end: err}
-		}
-		return r
-	}
-	if response == "*" {
-		return authCancelled
+	response, problem := s.initialResponse(args[1:])
+	switch {
+	case problem != nil:
+		return *problem
+	case mechanism != "PLAIN":
+		return s.exchange(ctx, s.policy.Exchange(mechanism), response)
 	}
 	identity, name, password, valid := parsePlain(response)
 	switch {
@@ -55,24 +51,71 @@ func (s *session) auth(ctx context.Context, args []string) reply {
 	return s.login(ctx, name, password)
 }
 
-// challenge asks for the response with an empty challenge.
-func (s *session) challenge() (string, error) {
-	s.conn.Transcript().Add(dialogue.Server, "+ ")
-	s.wire.WriteString("+ \r\n")
-	line, err := s.readLine(s.limits.SecretLine)
-	if err == nil {
-		s.conn.Transcript().Add(dialogue.Client, "***")
-	}
-	return line, err
+// mechanisms is what AUTH is offered for.
+func (s *session) mechanisms() string {
+	return strings.Join(append(slices.Clip(s.policy.Mechanisms()), "PLAIN"), " ")
 }
 
-// parsePlain decodes the message of SASL PLAIN.
-func parsePlain(response string) (identity, name, password string, valid bool) {
-	data, err := base64.StdEncoding.Strict().DecodeString(response)
-	if err != nil {
-		return "", "", "", false
+// initialResponse returns the response that came with the command, "=" being an empty one (RFC 5034 §4), or asks for it.
+func (s *session) initialResponse(args []string) ([]byte, *reply) {
+	switch {
+	case len(args) == 0:
+		return s.challenge("", "")
+	case args[0] == "=":
+		return nil, nil
 	}
-	parts := strings.Split(string(data), "\x00")
+	return decodeResponse(args[0])
+}
+
+// challenge sends a challenge, which is written down as shown, and returns the response, or the reply that ends it.
+func (s *session) challenge(challenge, shown string) ([]byte, *reply) {
+	s.conn.Transcript().Add(dialogue.Server, "+ "+shown)
+	s.wire.WriteString("+ " + challenge + "\r\n")
+	line, err := s.readLine(s.limits.SecretLine)
+	if err != nil {
+		r, err := s.lineProblem(err)
+		if err != nil {
+			r = reply{end: err}
+		}
+		return nil, &r
+	}
+	s.conn.Transcript().Add(dialogue.Client, "***")
+	return decodeResponse(line)
+}
+
+func decodeResponse(line string) ([]byte, *reply) {
+	if line == "*" {
+		return nil, &authCancelled
+	}
+	response, err := base64.StdEncoding.Strict().DecodeString(line)
+	if err != nil {
+		return nil, &authNotBase64
+	}
+	return response, nil
+}
+
+// maxChallenges bounds what a mechanism asks; SCRAM asks twice.
+const maxChallenges = 10
+
+// exchange passes on what both sides say until one ends it. Nothing of it is written down: with the whole of it,
+// passwords could be guessed at.
+func (s *session) exchange(ctx context.Context, x Exchange, response []byte) reply {
+	for range maxChallenges {
+		challenge, drop, err := x.Next(ctx, response)
+		if err != nil || drop != nil {
+			return s.opened(drop, err)
+		}
+		var problem *reply
+		if response, problem = s.challenge(base64.StdEncoding.EncodeToString(challenge), "***"); problem != nil {
+			return *problem
+		}
+	}
+	return authMalformed
+}
+
+// parsePlain takes identity NUL login NUL password.
+func parsePlain(response []byte) (identity, name, password string, valid bool) {
+	parts := strings.Split(string(response), "\x00")
 	if len(parts) != 3 || parts[1] == "" {
 		return "", "", "", false
 	}
@@ -81,7 +124,11 @@ func parsePlain(response string) (identity, name, password string, valid bool) {
 
 // login asks the policy and opens the maildrop.
 func (s *session) login(ctx context.Context, name, password string) reply {
-	drop, err := s.policy.Login(ctx, name, password)
+	return s.opened(s.policy.Login(ctx, name, password))
+}
+
+// opened begins the transaction, or says why there is none.
+func (s *session) opened(drop Maildrop, err error) reply {
 	banned, isBanned := errors.AsType[*BannedError](err)
 	switch {
 	case err == nil:
@@ -96,6 +143,8 @@ func (s *session) login(ctx context.Context, name, password string) reply {
 		return s.refused(tooManyFailures(banned.After))
 	case errors.Is(err, ErrBusy):
 		return s.refused(loginFault)
+	case errors.Is(err, ErrResponse):
+		return authMalformed
 	}
 	s.server.logger().Error("POP3 login failed for a fault of ours", "session", s.conn.ID(), "error", err)
 	return loginFault
@@ -127,7 +176,7 @@ func (s *session) capa(context.Context, []string) reply {
 	r := ok("capabilities")
 	list := []string{"TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING"}
 	if s.policy.CleartextLogin() {
-		list = append(list, "USER", "SASL PLAIN")
+		list = append(list, "USER", "SASL "+s.mechanisms())
 	}
 	if s.server.TLS != nil && s.conn.TLS() == nil && s.state != transaction {
 		list = append(list, "STLS")

@@ -21,9 +21,9 @@ var (
 	maildropInUse  = refuse("IN-USE", "another session has the maildrop open")
 	loginFault     = refuse("SYS/TEMP", "the maildrop cannot be opened now, try again later")
 	authCancelled  = refuse("", "login cancelled")
-	authMalformed  = fault("that is not base64 of identity NUL login NUL password (RFC 4616)")
+	authNotBase64  = fault("that is not base64")
+	authMalformed  = fault("that is not what the mechanism demands (PLAIN: identity NUL login NUL password)")
 	otherIdentity  = refuse("AUTH", "acting for another account is not offered")
-	mechanism      = refuse("", "the mechanism is PLAIN")
 
 	tlsUnavailable = refuse("", "TLS is not offered here")
 	tlsActive      = refuse("", "TLS is active already")
@@ -40,6 +40,10 @@ func wrongArguments(c command) reply { return fault("usage: " + c.usage) }
 // tooManyFailures is temporary, so that the client keeps the password and does not ask for it (RFC 3206 §3).
 func tooManyFailures(after string) reply {
 	return refuse("SYS/TEMP", "too many failed logins from your address, try again after "+after)
+}
+
+func unknownMechanism(offered string) reply {
+	return refuse("", "no such mechanism here, only "+offered)
 }
 
 func octets(n int64) string { return fmt.Sprintf("%d octets", n) }

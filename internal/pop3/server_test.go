@@ -399,7 +399,7 @@ S -ERR usage: AUTH mechanism [initial-response]
 C AUTH PLAIN ***
 S + 
 C ***
-S -ERR that is not base64 of identity NUL login NUL password (RFC 4616)
+S -ERR that is not what the mechanism demands (PLAIN: identity NUL login NUL password)
 C (unknown command)
 S -ERR unknown command
 C (unknown command)
@@ -409,7 +409,7 @@ S -ERR unknown command
 C (unknown command)
 S -ERR unknown command
 C AUTH ***
-S -ERR the mechanism is PLAIN
+S -ERR no such mechanism here, only PLAIN
 C (unknown command)
 S -ERR unknown command
 C (unknown command)

@@ -18,7 +18,7 @@ import (
 // TestTranscripts plays testdata/*.txt against a server, in virtual time. A line of a file is one of
 //
 //	# comment
-//	O: word         the backend is cleartext, busy, banned, broken, failQuit; or "gone 2", "torn 2", "size 2 100"
+//	O: word         the backend is cleartext, busy, banned, broken, failQuit; or "gone 2", "torn 2", "size 2 100", "mechanism X"
 //	M: "content"    the next message, as a Go string
 //	C: line         the client sends it; C lines that follow one another go out in one write; "\x00" and such
 //	                are Go escapes, and a line ends in CR LF unless it ends in \c
@@ -125,6 +125,8 @@ func prepare(t *testing.T, b *backend, line string) bool {
 			b.cleartext = true
 		case "busy":
 			b.busy = true
+		case "mechanism":
+			b.mechanisms = append(b.mechanisms, words[1])
 		case "banned":
 			b.banned = true
 		case "broken":

@@ -3,23 +3,22 @@ package receiver
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"waybill/internal/dialogue"
 	"waybill/internal/directory"
-	"waybill/internal/guard"
+	"waybill/internal/login"
 	"waybill/internal/mail"
+	"waybill/internal/scram"
 	"waybill/internal/smtp"
-	"waybill/internal/trail"
 )
 
 // AuthMechanisms returns what is offered now: on submission listeners, under TLS or from a network that
-// the configuration excepts (RFC 4954 §4).
+// the configuration excepts (RFC 4954 §4). The best comes first.
 func (s *session) AuthMechanisms() []string {
 	if s.kind != MSA || !s.loginAllowed() {
 		return nil
 	}
-	return []string{"PLAIN", "LOGIN"}
+	return append(s.r.Logins.Mechanisms(scram.Binding(s.conn.TLS())), "PLAIN", "LOGIN")
 }
 
 func (s *session) loginAllowed() bool {
@@ -27,7 +26,7 @@ func (s *session) loginAllowed() bool {
 	return s.conn.TLS() != nil || cleartext
 }
 
-// Auth checks a login.
+// Auth checks a login by PLAIN or LOGIN.
 func (s *session) Auth(ctx context.Context, mechanism string, c smtp.Credentials) mail.Status {
 	if s.kind != MSA {
 		return mail.NewStatus(502, "5.5.1", "AUTH is for the submission ports")
@@ -35,49 +34,68 @@ func (s *session) Auth(ctx context.Context, mechanism string, c smtp.Credentials
 	if !s.loginAllowed() {
 		return encryptionRequired
 	}
-	if c.Identity != "" && !strings.EqualFold(c.Identity, c.Username) {
-		return authFailed // acting for another identity is not offered
+	account, err := s.r.Logins.Password(ctx, s.client(), "AUTH "+mechanism, c.Identity, c.Username, c.Password)
+	if err != nil {
+		return s.refuseLogin(err)
 	}
-	if ban, banned := s.r.Logins.Banned(s.peer, c.Username); banned {
-		return s.refuseBanned(ban, c.Username)
-	}
-	account, err := s.r.Directory.Authenticate(ctx, c.Username, c.Password)
+	return s.loggedIn(account)
+}
+
+// Exchange begins a login by SCRAM.
+func (s *session) Exchange(mechanism string) smtp.Exchange {
+	x, err := s.r.Logins.SCRAM(s.client(), mechanism, scram.Binding(s.conn.TLS()))
+	return &exchange{session: s, scram: x, err: err}
+}
+
+// exchange is one login by SCRAM.
+type exchange struct {
+	session *session
+	scram   *login.Exchange
+	err     error // it could not begin
+	proven  bool  // what is left is that the client has seen our proof
+}
+
+// Next implements smtp.Exchange. SMTP has no place for our proof but one more challenge, which the client answers with
+// nothing (RFC 4954 §4).
+func (x *exchange) Next(ctx context.Context, response []byte) (challenge []byte, status mail.Status) {
 	switch {
-	case errors.Is(err, directory.ErrCredentials):
-		return s.refuseLogin(ctx, mechanism, c.Username)
-	case errors.Is(err, directory.ErrBusy):
-		s.refuse(trail.Decision{Question: "is this login good?", Outcome: "not now", Rule: "AUTH " + mechanism, Reason: err.Error()}, authUnavailable, loginShown(c.Username))
-		return authUnavailable
-	case err != nil:
-		s.r.Logger.Error("authentication could not be checked", "session", s.conn.ID(), "error", err)
-		return authUnavailable
+	case x.err != nil:
+		return nil, x.session.refuseLogin(x.err)
+	case x.proven && len(response) > 0:
+		return nil, authMalformed
+	case x.proven:
+		return nil, x.session.loggedIn(x.scram.Account())
 	}
-	s.r.Logins.Succeeded(s.peer, c.Username)
+	challenge, x.proven, x.err = x.scram.Next(ctx, response)
+	if x.err != nil {
+		return nil, x.session.refuseLogin(x.err)
+	}
+	return challenge, mail.Status{}
+}
+
+func (s *session) client() login.Client { return login.Client{Session: s.conn.ID(), Addr: s.peer} }
+
+func (s *session) loggedIn(account directory.Account) mail.Status {
 	s.account = account.Address
 	return authSucceeded
 }
 
-// refuseLogin tells of a failure, which is late, and of the ban that may begin with it.
-func (s *session) refuseLogin(ctx context.Context, mechanism, username string) mail.Status {
-	login, rule := loginShown(username), "AUTH "+mechanism
-	if ban, banned := s.r.Logins.Failed(ctx, s.peer, username); banned {
-		s.r.Logger.Warn("a client is banned for failed logins", "session", s.conn.ID(), "client", s.peer.String(), "login", login, "rule", ban.Rule)
-		rule += "; " + ban.Rule
+// refuseLogin tells why a login failed.
+func (s *session) refuseLogin(err error) mail.Status {
+	r, ok := errors.AsType[*login.Refusal](err)
+	if !ok {
+		s.r.Logger.Error("authentication could not be checked", "session", s.conn.ID(), "error", err)
+		return authUnavailable
 	}
-	s.refuse(trail.Decision{Question: "is this login good?", Outcome: "refused", Rule: rule, Reason: "no such account and password"}, authFailed, login)
-	return authFailed
-}
-
-// refuseBanned refuses without a look at the password: whoever guesses learns nothing from it.
-func (s *session) refuseBanned(ban guard.Ban, username string) mail.Status {
-	status := authBanned.WithText("Too many failed logins from your address, try again after %s", ban.After())
-	s.refuse(trail.Decision{Question: "may this client log in?", Outcome: "refused", Rule: ban.Rule, Reason: "the password was not looked at"}, status, loginShown(username))
+	status := authFailed
+	switch r.Cause {
+	case login.ErrBusy:
+		status = authUnavailable
+	case login.ErrBanned:
+		status = authBanned.WithText("Too many failed logins from your address, try again after %s", r.Ban.After())
+	case login.ErrMalformed:
+		status = authMalformed
+	}
+	s.refuse(r.Decision, status, r.Login)
 	return status
-}
-
-// maxLoginShown bounds what the trail keeps of a login that failed, in octets.
-const maxLoginShown = 100
-
-func loginShown(username string) string {
-	return dialogue.Printable(username[:min(len(username), maxLoginShown)])
 }

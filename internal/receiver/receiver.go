@@ -12,7 +12,7 @@ import (
 	"waybill/internal/dialogue"
 	"waybill/internal/directory"
 	"waybill/internal/dns"
-	"waybill/internal/guard"
+	"waybill/internal/login"
 	"waybill/internal/mail"
 	"waybill/internal/message"
 	"waybill/internal/smtp"
@@ -29,11 +29,10 @@ const (
 	MSA Kind = "MSA" // ports 587 and 465: mail from our own users, who log in first (RFC 6409)
 )
 
-// Directory tells who is local and who may log in.
+// Directory tells who is local.
 type Directory interface {
 	IsLocal(domain string) bool
 	Lookup(ctx context.Context, addr mail.Address) (directory.Account, error)
-	Authenticate(ctx context.Context, login, password string) (directory.Account, error)
 }
 
 // Owners tells whether an address belongs to an account.
@@ -60,7 +59,7 @@ type Options struct {
 	Trail     *trail.Trail
 	Directory Directory
 	Owners    Owners
-	Logins    *guard.Guard
+	Logins    *login.Service
 	Names     Names
 	Queue     Queue
 

@@ -11,6 +11,7 @@ var (
 	authRequired       = mail.NewStatus(530, "5.7.0", "Authentication required")
 	authSucceeded      = mail.NewStatus(235, "2.7.0", "Authentication succeeded")
 	authFailed         = mail.NewStatus(535, "5.7.8", "Authentication credentials invalid")
+	authMalformed      = mail.NewStatus(501, "5.5.2", "The authentication response is malformed, or not bound to this connection")
 	authBanned         = mail.NewStatus(454, "4.7.0", "Too many failed logins")
 	authUnavailable    = mail.NewStatus(454, "4.7.0", "Temporary authentication failure")
 	encryptionRequired = mail.NewStatus(538, "5.7.11", "Encryption required for the requested authentication mechanism")

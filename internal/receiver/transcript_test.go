@@ -22,6 +22,7 @@ import (
 	"waybill/internal/directory"
 	"waybill/internal/dns/dnstest"
 	"waybill/internal/guard"
+	"waybill/internal/login"
 	"waybill/internal/mail"
 	"waybill/internal/mailbox"
 	"waybill/internal/smtp"
@@ -96,7 +97,7 @@ type sick struct{ store.Store }
 func (sick) Healthy() error { return store.ErrUnavailable }
 
 // crowded is a directory that checks too many passwords already.
-type crowded struct{ Directory }
+type crowded struct{ login.Directory }
 
 func (crowded) Authenticate(context.Context, string, string) (directory.Account, error) {
 	return directory.Account{}, directory.ErrBusy
@@ -156,9 +157,9 @@ func newBench(t *testing.T, text string) *bench {
 			o.RatePerAddress, o.RatePerAccount = number, number
 		}
 	}
-	o.Logins = guard.New(rules)
+	o.Logins = &login.Service{Directory: dir, Guard: guard.New(rules), Logger: logger}
 	if has("crowded") {
-		o.Directory = crowded{dir}
+		o.Logins.Directory = crowded{dir}
 	}
 	if has("down") {
 		o.Store = sick{engine}

@@ -37,6 +37,8 @@ func (s *takerSession) Hello(context.Context, string, bool) mail.Status {
 	return mail.NewStatus(250, "", "mx.b.test")
 }
 func (s *takerSession) AuthMechanisms() []string { return nil }
+
+func (s *takerSession) Exchange(string) smtp.Exchange { return nil }
 func (s *takerSession) Auth(context.Context, string, smtp.Credentials) mail.Status {
 	return mail.NewStatus(502, "5.5.1", "no")
 }

@@ -16,6 +16,12 @@ import (
 // redacted stands for what must not be written down.
 const redacted = "***"
 
+// The challenges of LOGIN.
+const (
+	challengeUsername = "VXNlcm5hbWU6" // "Username:"
+	challengePassword = "UGFzc3dvcmQ6" // "Password:"
+)
+
 // redactAuth returns an AUTH command with those arguments as it may be shown: the mechanism, if it is one, and
 // nothing else.
 func redactAuth(arguments []string) string {
@@ -23,7 +29,7 @@ func redactAuth(arguments []string) string {
 		return "AUTH"
 	}
 	switch mechanism := strings.ToUpper(arguments[0]); mechanism {
-	case "PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "XOAUTH2", "OAUTHBEARER", "EXTERNAL", "NTLM":
+	case "PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "XOAUTH2", "OAUTHBEARER", "EXTERNAL", "NTLM":
 		if len(arguments) > 1 {
 			return "AUTH " + mechanism + " " + redacted
 		}
@@ -34,7 +40,7 @@ func redactAuth(arguments []string) string {
 
 // auth runs a SASL exchange (RFC 4954 §4).
 func (s *session) auth(ctx context.Context, argument string) mail.Status {
-	words := strings.Fields(argument)
+	words := strings.FieldsFunc(argument, func(r rune) bool { return r == ' ' })
 	if len(words) == 0 || len(words) > 2 {
 		return syntaxError.WithText("The syntax is AUTH mechanism [initial-response]")
 	}
@@ -46,14 +52,7 @@ func (s *session) auth(ctx context.Context, argument string) mail.Status {
 	if len(offered) == 0 {
 		return s.whyNoAuth(ctx, mechanism)
 	}
-	var exchange func(initial []byte) (Credentials, mail.Status)
-	switch mechanism {
-	case "PLAIN":
-		exchange = s.authPlain
-	case "LOGIN":
-		exchange = s.authLogin
-	}
-	if exchange == nil || !slices.Contains(offered, mechanism) {
+	if !slices.Contains(offered, mechanism) {
 		return unknownMechanism
 	}
 	var initial []byte // nil: none was given
@@ -63,13 +62,26 @@ func (s *session) auth(ctx context.Context, argument string) mail.Status {
 			return authMalformed
 		}
 	}
-	credentials, status := exchange(initial)
+	status := s.exchange(ctx, mechanism, initial)
+	s.authenticated = status.Success()
+	return status
+}
+
+// exchange runs a mechanism to its end.
+func (s *session) exchange(ctx context.Context, mechanism string, initial []byte) (status mail.Status) {
+	var credentials Credentials
+	switch mechanism {
+	case "PLAIN":
+		credentials, status = s.authPlain(initial)
+	case "LOGIN":
+		credentials, status = s.authLogin(initial)
+	default:
+		return s.authChallenged(ctx, s.policy.Exchange(mechanism), initial)
+	}
 	if status.Code != 0 || s.lost != nil {
 		return status
 	}
-	status = s.policy.Auth(ctx, mechanism, credentials)
-	s.authenticated = status.Success()
-	return status
+	return s.policy.Auth(ctx, mechanism, credentials)
 }
 
 // whyNoAuth asks policy for the reply while AUTH is not offered: 538 without TLS, or 502.
@@ -89,11 +101,34 @@ func decodeInitial(word string) ([]byte, bool) {
 	return b, err == nil
 }
 
+// maxChallenges bounds what a mechanism of one side asks the other; SCRAM asks twice.
+const maxChallenges = 10
+
+// authChallenged passes on what both sides say until one ends it. Nothing of it is written down: with the whole of it,
+// passwords could be guessed at.
+func (s *session) authChallenged(ctx context.Context, e Exchange, response []byte) (status mail.Status) {
+	if response == nil {
+		if response, status = s.challenge("", ""); response == nil {
+			return status
+		}
+	}
+	for range maxChallenges {
+		challenge, status := e.Next(ctx, response)
+		if status.Code != 0 {
+			return status
+		}
+		if response, status = s.challenge(base64.StdEncoding.EncodeToString(challenge), redacted); response == nil {
+			return status
+		}
+	}
+	return authMalformed
+}
+
 // authPlain takes identity NUL username NUL password (RFC 4616).
 func (s *session) authPlain(initial []byte) (Credentials, mail.Status) {
 	if initial == nil {
 		var status mail.Status
-		if initial, status = s.challenge(challengeEmpty); initial == nil {
+		if initial, status = s.challenge("", ""); initial == nil {
 			return Credentials{}, status
 		}
 	}
@@ -109,11 +144,11 @@ func (s *session) authPlain(initial []byte) (Credentials, mail.Status) {
 func (s *session) authLogin(username []byte) (Credentials, mail.Status) {
 	var status mail.Status
 	if username == nil {
-		if username, status = s.challenge(challengeUsername); username == nil {
+		if username, status = s.challenge(challengeUsername, challengeUsername); username == nil {
 			return Credentials{}, status
 		}
 	}
-	password, status := s.challenge(challengePassword)
+	password, status := s.challenge(challengePassword, challengePassword)
 	if password == nil {
 		return Credentials{}, status
 	}
@@ -121,9 +156,11 @@ func (s *session) authLogin(username []byte) (Credentials, mail.Status) {
 	return Credentials{Username: string(username), Password: string(password)}, mail.Status{}
 }
 
-// challenge sends a challenge and returns the decoded response, or nil and the reply that ends the exchange.
-func (s *session) challenge(c mail.Status) ([]byte, mail.Status) {
-	s.reply(c)
+// challenge sends a challenge, which is written down as shown, and returns the decoded response, or nil and the reply
+// that ends the exchange.
+func (s *session) challenge(challenge, shown string) ([]byte, mail.Status) {
+	s.line.WriteString("334 " + challenge + "\r\n")
+	s.line.Transcript.Add(dialogue.Server, "334 "+shown)
 	if err := s.line.Flush(); err != nil {
 		return nil, s.breakOff(err)
 	}

@@ -244,7 +244,7 @@ func readReply(line *dialogue.Conn, deadline time.Time) (code int, lines []strin
 		case err != nil:
 			return 0, nil, err
 		}
-		line.Transcript.Add(dialogue.Server, string(b))
+		line.Transcript.Add(dialogue.Server, shownReply(string(b)))
 		c, text, more, err := ParseReplyLine(b)
 		if err != nil {
 			return 0, nil, err
@@ -258,4 +258,13 @@ func readReply(line *dialogue.Conn, deadline time.Time) (code int, lines []strin
 		}
 	}
 	return 0, nil, fmt.Errorf("%w: it has more than %d lines", errMalformedReply, maxReplyLines)
+}
+
+// shownReply returns a reply as it may be written down: challenges but for those of LOGIN are part of a secret.
+func shownReply(line string) string {
+	challenge, ok := strings.CutPrefix(line, "334 ")
+	if !ok || challenge == "" || challenge == challengeUsername || challenge == challengePassword {
+		return line
+	}
+	return "334 " + redacted
 }

@@ -3,10 +3,7 @@ package smtp
 import (
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
-	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -106,68 +103,4 @@ func (c *Client) StartTLS(ctx context.Context, config *tls.Config) error {
 	c.tls, c.extensions = &state, nil
 	c.line.Transcript.Add(dialogue.Note, "("+tls.VersionName(state.Version)+", "+tls.CipherSuiteName(state.CipherSuite)+")")
 	return nil
-}
-
-// Auth logs in by PLAIN or, if only that is offered, by LOGIN. It is for the caller to have begun TLS.
-func (c *Client) Auth(ctx context.Context, username, password string) error {
-	params, _ := c.Extension("AUTH")
-	mechanisms := strings.Fields(strings.ToUpper(params))
-	defer c.watch(ctx)()
-	switch {
-	case slices.Contains(mechanisms, "PLAIN"):
-		return c.authPlain(ctx, "\x00"+username+"\x00"+password)
-	case slices.Contains(mechanisms, "LOGIN"):
-		return c.exchange(ctx, "AUTH LOGIN", username, password)
-	}
-	return &mail.Error{Status: mail.NewStatus(451, "4.7.0", "the server offers no AUTH that we know"), Err: ErrNotOffered}
-}
-
-// maxInitialResponse keeps AUTH with an initial response within 512 octets (RFC 4954 §4).
-const maxInitialResponse = 512 - len("AUTH PLAIN \r\n")
-
-func (c *Client) authPlain(ctx context.Context, response string) error {
-	initial := base64.StdEncoding.EncodeToString([]byte(response))
-	if len(initial) > maxInitialResponse {
-		return c.exchange(ctx, "AUTH PLAIN", response)
-	}
-	c.sendSecret("AUTH PLAIN "+initial, "AUTH PLAIN "+redacted)
-	status, err := c.reply(ctx, c.o.Timeouts.Command)
-	if err != nil {
-		return err
-	}
-	return require(status, 235)
-}
-
-// exchange sends the responses, one for each challenge.
-func (c *Client) exchange(ctx context.Context, command string, responses ...string) error {
-	status, err := c.command(ctx, c.o.Timeouts.Command, command)
-	for _, response := range responses {
-		if err != nil {
-			return err
-		}
-		if status.Code != 334 {
-			return require(status, 334)
-		}
-		c.sendSecret(base64.StdEncoding.EncodeToString([]byte(response)), redacted)
-		status, err = c.reply(ctx, c.o.Timeouts.Command)
-	}
-	if err != nil {
-		return err
-	}
-	if status.Code == 334 {
-		return c.cancelAuth(ctx)
-	}
-	return require(status, 235)
-}
-
-// cancelAuth ends an exchange that the server will not end (RFC 4954 §4).
-func (c *Client) cancelAuth(ctx context.Context) error {
-	status, err := c.command(ctx, c.o.Timeouts.Command, "*")
-	if err != nil {
-		return err
-	}
-	return &mail.Error{
-		Status: mail.NewStatus(451, "4.5.0", "the server asks for more than the mechanism has"),
-		Err:    fmt.Errorf("cancelled: %s", status),
-	}
 }

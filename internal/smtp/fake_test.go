@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -71,6 +72,22 @@ func (f *fakeSession) Auth(_ context.Context, mechanism string, c Credentials) m
 		return mail.NewStatus(535, "5.7.8", "Authentication credentials invalid")
 	}
 	return mail.NewStatus(235, "2.7.0", "Authentication succeeded")
+}
+
+// Exchange is a mechanism that counts: 1 is answered with 2, 3 with 4, and so on. 9 is the password.
+func (f *fakeSession) Exchange(string) Exchange { return fakeExchange{} }
+
+type fakeExchange struct{}
+
+func (fakeExchange) Next(_ context.Context, response []byte) ([]byte, mail.Status) {
+	switch n, err := strconv.Atoi(string(response)); {
+	case err != nil:
+		return nil, mail.NewStatus(501, "5.5.2", "Not a number")
+	case n == 9:
+		return nil, mail.NewStatus(235, "2.7.0", "Authentication succeeded")
+	default:
+		return []byte(strconv.Itoa(n + 1)), mail.Status{}
+	}
 }
 
 func (f *fakeSession) Mail(_ context.Context, reverse mail.Address, _ MailParams) mail.Status {

@@ -13,10 +13,13 @@ import (
 type Session interface {
 	// Hello answers HELO, or EHLO when extended; the engine adds the extensions to the first line.
 	Hello(ctx context.Context, name string, extended bool) mail.Status
-	// AuthMechanisms returns what AUTH is offered for at this moment, of PLAIN and LOGIN; none: AUTH is not offered.
+	// AuthMechanisms returns what AUTH is offered for at this moment: PLAIN, LOGIN, and others that Exchange knows.
+	// None: AUTH is not offered.
 	AuthMechanisms() []string
-	// Auth checks a login. While no mechanism is offered it is called with empty credentials, to say why.
+	// Auth checks a login by PLAIN or LOGIN. While no mechanism is offered it is called with empty credentials, to say why.
 	Auth(ctx context.Context, mechanism string, c Credentials) mail.Status
+	// Exchange begins a login by another mechanism that is offered.
+	Exchange(mechanism string) Exchange
 	// Mail begins a transaction.
 	Mail(ctx context.Context, reverse mail.Address, p MailParams) mail.Status
 	// Rcpt adds a recipient to it.
@@ -30,6 +33,12 @@ type Session interface {
 	Reset()
 	// Close says that the connection is over; err is nil after QUIT.
 	Close(err error)
+}
+
+// Exchange is one login by a mechanism with challenges of its own, in which the client speaks first.
+type Exchange interface {
+	// Next takes what the client says and returns the next challenge, or the reply that ends the exchange if it has a code.
+	Next(ctx context.Context, response []byte) (challenge []byte, status mail.Status)
 }
 
 // Credentials are what a client logs in with.

@@ -4,17 +4,14 @@ import "waybill/internal/mail"
 
 // The replies of the engine, by name. Those of policy come from the Session.
 var (
-	startMail         = mail.Status{Code: 354, Text: `Enter mail, end with "." on a line by itself`}
-	chunkTaken        = mail.NewStatus(250, "2.0.0", "")
-	resetOK           = mail.NewStatus(250, "2.0.0", "Reset state")
-	noop              = mail.NewStatus(250, "2.0.0", "OK")
-	closing           = mail.NewStatus(221, "2.0.0", "")
-	help              = mail.NewStatus(214, "2.0.0", "Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP")
-	cannotVerify      = mail.NewStatus(252, "2.5.0", "Cannot verify the user, but will take mail for it and try to deliver")
-	readyForTLS       = mail.NewStatus(220, "2.0.0", "Ready to start TLS")
-	challengeUsername = mail.Status{Code: 334, Text: "VXNlcm5hbWU6"} // "Username:"
-	challengePassword = mail.Status{Code: 334, Text: "UGFzc3dvcmQ6"} // "Password:"
-	challengeEmpty    = mail.Status{Code: 334}
+	startMail    = mail.Status{Code: 354, Text: `Enter mail, end with "." on a line by itself`}
+	chunkTaken   = mail.NewStatus(250, "2.0.0", "")
+	resetOK      = mail.NewStatus(250, "2.0.0", "Reset state")
+	noop         = mail.NewStatus(250, "2.0.0", "OK")
+	closing      = mail.NewStatus(221, "2.0.0", "")
+	help         = mail.NewStatus(214, "2.0.0", "Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP")
+	cannotVerify = mail.NewStatus(252, "2.5.0", "Cannot verify the user, but will take mail for it and try to deliver")
+	readyForTLS  = mail.NewStatus(220, "2.0.0", "Ready to start TLS")
 
 	// 421: the connection ends after it (RFC 5321 §3.8).
 	shuttingDown    = mail.NewStatus(421, "4.3.2", "The server is shutting down, try again later")

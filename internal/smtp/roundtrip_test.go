@@ -331,6 +331,7 @@ func (nullSession) Hello(context.Context, string, bool) mail.Status {
 	return mail.Status{Code: 250, Text: "hello"}
 }
 func (nullSession) AuthMechanisms() []string                              { return nil }
+func (nullSession) Exchange(string) Exchange                              { return nil }
 func (nullSession) Auth(context.Context, string, Credentials) mail.Status { return notImplemented }
 func (nullSession) Mail(context.Context, mail.Address, MailParams) mail.Status {
 	return noop
