@@ -251,3 +251,27 @@ func TestShutdownBreaksOff(t *testing.T) {
 		}
 	})
 }
+
+// TestClockSetBack: a message that a clock ahead of ours put off is not kept for as long as that clock was ahead; nor does
+// one that a clock behind ours took wait for anything.
+func TestClockSetBack(t *testing.T) {
+	for name, wrong := range map[string]time.Duration{"a day ahead": 24 * time.Hour, "ten years ahead": 10 * 365 * 24 * time.Hour, "a day behind": -24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(r *rig) {
+				r.wishes = func(item *spool.Item) {
+					item.Accepted, item.Due = item.Accepted.Add(wrong), item.Due.Add(wrong)
+					item.Expires = item.Expires.Add(wrong)
+				}
+			}, func(t *testing.T, r *rig) {
+				synctest.Wait() // the first look at the index is over
+				id := r.accept("me@a.test", "you@a.test").ID
+				time.Sleep(scanRest + time.Minute) // nobody tells the queue: the clock was set while it ran, or it restarts
+				synctest.Wait()
+				r.expect("filed", r.filed(id), []string{"you@a.test"})
+				if r.load(id) != nil {
+					t.Error("still in the queue")
+				}
+			})
+		})
+	}
+}

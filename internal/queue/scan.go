@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	scanLimit = 256              // entries of the due index that are read at once
-	scanPause = 5 * time.Second  // after an error
-	scanRest  = 15 * time.Minute // longest time without a look at the index
+	scanLimit = 256                        // entries of the due index that are read at once
+	scanPause = 5 * time.Second            // after an error
+	farAhead  = 200 * 365 * 24 * time.Hour // of any clock
+	scanRest  = 15 * time.Minute           // longest time without a look at the index
 )
 
 // wantScan asks for a look at the due index at that time.
@@ -72,20 +73,35 @@ func (q *Queue) scanLoop(ctx context.Context) {
 func (q *Queue) scan(ctx context.Context) (next time.Time) {
 	now := time.Now()
 	q.forget(now)
-	var after spool.DueEntry
-	for {
-		entries, err := q.Spool.Due(ctx, now, after, scanLimit)
+	err := q.takeOut(ctx, now, spool.DueEntry{}, now)
+	if err == nil {
+		err = q.takeOut(ctx, now, spool.DueEntry{Due: now.Add(q.schedule.longest())}, now.Add(farAhead))
+	}
+	if err != nil {
+		return q.scanFailed(ctx, now, err)
+	}
+	return q.nextScan(ctx, now)
+}
+
+// takeOut takes what is in the index behind after until a time, as far as memory goes.
+func (q *Queue) takeOut(ctx context.Context, now time.Time, after spool.DueEntry, until time.Time) error {
+	for !q.isFull() {
+		entries, err := q.Spool.Due(ctx, until, after, scanLimit)
 		if err == nil {
 			err = q.load(ctx, q.reserve(entries), now, nil)
 		}
-		if err != nil {
-			return q.scanFailed(ctx, now, err)
-		}
-		if len(entries) < scanLimit || q.isFull() {
-			return q.nextScan(ctx, now)
+		if err != nil || len(entries) < scanLimit {
+			return err
 		}
 		after = entries[len(entries)-1]
 	}
+	return nil
+}
+
+// isDue says whether an attempt is to be made now. What is due later than any retry was put off by a clock that has been
+// set back since, or by a longer schedule.
+func (q *Queue) isDue(due, now time.Time) bool {
+	return !due.After(now) || due.After(now.Add(q.schedule.longest()))
 }
 
 func (q *Queue) scanFailed(ctx context.Context, now time.Time, err error) time.Time {
@@ -176,7 +192,7 @@ func (q *Queue) items(ctx context.Context, ids []mail.ID, now time.Time) ([]*spo
 		case err != nil:
 			return nil, err
 		}
-		if !item.Due.After(now) {
+		if q.isDue(item.Due, now) {
 			items = append(items, item)
 		}
 	}

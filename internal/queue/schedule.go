@@ -2,6 +2,7 @@ package queue
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -23,6 +24,12 @@ func newSchedule(retry []time.Duration) schedule {
 		retry = defaultRetry
 	}
 	return schedule{retry: retry, draw: rand.Int64N}
+}
+
+// longest is more than any delay that next adds.
+func (s schedule) longest() time.Duration {
+	longest := slices.Max(s.retry)
+	return longest + longest/jitterShare + time.Minute
 }
 
 // next returns the time of the attempt after the attempts made so far (1 or more). The first delay is exactly the
