@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,12 +24,13 @@ import (
 // node is back by itself once the disk works again.
 func TestFailedDisk(t *testing.T) {
 	for name, fault := range map[string]struct {
-		kind faultfs.Kind
+		kind faultfs.Kind // "": any
 		err  error
 	}{
-		"sync fails":  {faultfs.Sync, faultfs.ErrInjected},
-		"write fails": {faultfs.Write, faultfs.ErrInjected},
-		"disk full":   {faultfs.Write, faultfs.ErrNoSpace},
+		"sync fails":        {faultfs.Sync, faultfs.ErrInjected},
+		"write fails":       {faultfs.Write, faultfs.ErrInjected},
+		"disk full":         {faultfs.Write, faultfs.ErrNoSpace},
+		"becomes read-only": {"", faultfs.ErrReadOnly},
 	} {
 		t.Run(name, func(t *testing.T) {
 			disk := faultfs.NewDisk()
@@ -44,7 +46,7 @@ func TestFailedDisk(t *testing.T) {
 			var failing atomic.Bool
 			failing.Store(true)
 			disk.Before(func(op faultfs.Op) error {
-				if failing.Load() && op.Kind == fault.kind {
+				if failing.Load() && (fault.kind == "" || op.Kind == fault.kind) {
 					return fault.err
 				}
 				return nil
@@ -105,6 +107,40 @@ func nodeIn(t *testing.T, data string, minFree int64) *Node {
 		n.Shutdown(ctx)
 	})
 	return n
+}
+
+// TestReadOnlyDisk: a node does not start on it, says why, and is fine once it can write.
+func TestReadOnlyDisk(t *testing.T) {
+	dir := tmpfs(t, "64m")
+	data := filepath.Join(dir, "data")
+	c := config.Default()
+	c.Hostname, c.Data = "mail.example.test", data
+	c.Listen.SMTP = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
+	c.Domains = []config.Domain{{Name: "example.test"}}
+	o := Options{Config: c, Logger: slog.New(slog.DiscardHandler)}
+	n, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	remount := func(how string) {
+		if out, err := exec.Command("mount", "-o", "remount,"+how, dir).CombinedOutput(); err != nil {
+			t.Fatalf("remount: %v: %s", err, out)
+		}
+	}
+	remount("ro")
+	if _, err := New(o); !errors.Is(err, syscall.EROFS) || !strings.Contains(err.Error(), data) {
+		t.Errorf("on a read-only disk: %v", err)
+	}
+	remount("rw")
+	if n, err = New(o); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestLowSpace: below min_free mail is refused before anything breaks, and reading and deleting go on.

@@ -21,6 +21,8 @@ var (
 	ErrInjected = errors.New("faultfs: injected error")
 	// ErrNoSpace is what a full disk says.
 	ErrNoSpace error = &os.PathError{Op: "write", Path: "faultfs", Err: syscall.ENOSPC}
+	// ErrReadOnly is what a disk says that the kernel took the right to write from, as it does after errors.
+	ErrReadOnly error = &os.PathError{Op: "open", Path: "faultfs", Err: syscall.EROFS}
 	// ErrSkip, returned from a hook, leaves the operation out and reports success: a disk that lies. A file that
 	// would have to be returned is made all the same.
 	ErrSkip = errors.New("faultfs: skip")
