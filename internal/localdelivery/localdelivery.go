@@ -135,8 +135,12 @@ func (d *delivery) file(ctx context.Context, path, account mail.Address) mail.St
 		return filed.WithText("already filed for %s", account)
 	}
 	prefix := message.ReturnPath(item.ReversePath) + message.DeliveredTo(account)
+	holder := item.Holder()
+	if d.attempt.Passing {
+		holder = ""
+	}
 	m := mailbox.Message{
-		ID: item.ID, Body: item.Body, From: item.Holder(), Prefix: []byte(prefix), Received: item.Accepted,
+		ID: item.ID, Body: item.Body, From: holder, Prefix: []byte(prefix), Received: item.Accepted,
 	}
 	err := d.agent.Mailboxes.File(ctx, d.batch, account.Key(), mailbox.Inbox, m)
 	if errors.Is(err, mailbox.ErrNoMailbox) {

@@ -79,7 +79,7 @@ func address(text string) mail.Address {
 func (r *rig) accept(content string, recipients ...string) *spool.Item {
 	r.t.Helper()
 	now := time.Now()
-	item := &spool.Item{ID: mail.NewID(now, 1), ReversePath: address("me@a.test"), Accepted: now, Due: now, Expires: now.Add(time.Hour)}
+	item := &spool.Item{ID: mail.NewIDs(1).New(now), ReversePath: address("me@a.test"), Accepted: now, Due: now, Expires: now.Add(time.Hour)}
 	for _, path := range recipients {
 		item.Recipients = append(item.Recipients, spool.Recipient{ForwardPath: address(path), State: spool.Pending})
 	}

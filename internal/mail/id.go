@@ -2,14 +2,16 @@ package mail
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"fmt"
+	"sync"
 	"time"
 )
 
 // ID names one message in custody: in the final 250, in Received, in logs, and it finds the waybill.
 // 14 characters of a case-insensitive alphabet without look-alikes: 7 for the time to the second,
-// 2 for the node and 5 of randomness. IDs sort by time. An ID is unique because a spool entry is
-// created only where there is none; on a clash another one is drawn.
+// 2 for the node and 5 that tell the messages of that second apart. IDs sort by time. IDs sees to
+// it that no process gives one twice.
 type ID string
 
 const (
@@ -20,17 +22,50 @@ const (
 	idLength   = idTime + idNode + idRandom
 )
 
-// NewID draws an ID for a message taken into custody at now by the node with that number (0 to 1023).
-func NewID(now time.Time, node uint16) ID {
-	var b [idLength]byte
-	putBase32(b[:idTime], uint64(now.Unix()))
-	putBase32(b[idTime:idTime+idNode], uint64(node)&1023)
-	var r [idRandom]byte
-	rand.Read(r[:]) // never fails, since Go 1.24
-	for i, v := range r {
-		b[idTime+idNode+i] = idAlphabet[v&31]
+// IDs draws the IDs of one node's messages, each at most once. It is safe for concurrent use.
+//
+// The last characters walk through all their values, from a place and with a stride that are random in each second: so
+// no two are alike in a process, and two processes, or a clock that was set back over a restart, hardly meet.
+type IDs struct {
+	node uint16
+
+	mu     sync.Mutex
+	second int64 // never goes back
+	place  uint32
+	stride uint32 // odd
+	left   uint32 // in this second
+}
+
+// NewIDs returns the IDs of the node with that number (0 to 1023).
+func NewIDs(node uint16) *IDs { return &IDs{node: node} }
+
+// idsASecond is how many IDs a second has.
+const idsASecond = 1 << (5 * idRandom)
+
+// New draws the ID of a message taken into custody at now.
+func (g *IDs) New(now time.Time) ID {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch second := now.Unix(); {
+	case second > g.second:
+		g.begin(second)
+	case g.left == 0:
+		g.begin(g.second + 1)
 	}
+	g.left--
+	g.place += g.stride
+	var b [idLength]byte
+	putBase32(b[:idTime], uint64(g.second))
+	putBase32(b[idTime:idTime+idNode], uint64(g.node)&1023)
+	putBase32(b[idTime+idNode:], uint64(g.place%idsASecond))
 	return ID(b[:])
+}
+
+func (g *IDs) begin(second int64) {
+	var r [8]byte
+	rand.Read(r[:]) // never fails, since Go 1.24
+	g.second, g.left = second, idsASecond
+	g.place, g.stride = binary.BigEndian.Uint32(r[:4]), binary.BigEndian.Uint32(r[4:])|1
 }
 
 // ParseID reads an ID as a person types it: any case, with the look-alikes I, L, O forgiven.

@@ -112,7 +112,7 @@ func TestAddressIsASCII(t *testing.T) {
 
 func TestID(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 1, 999, time.UTC)
-	id := NewID(now, 7)
+	id := NewIDs(7).New(now)
 	if got := id.Time(); !got.Equal(now.Truncate(time.Second)) {
 		t.Errorf("Time() = %v", got)
 	}
@@ -125,8 +125,37 @@ func TestID(t *testing.T) {
 			t.Errorf("ParseID(%q) = %q, want an error", bad, id)
 		}
 	}
-	if later := NewID(now.Add(time.Second), 0); !(id < later) {
+	if later := NewIDs(0).New(now.Add(time.Second)); !(id < later) {
 		t.Errorf("%s does not sort before the later %s", id, later)
+	}
+}
+
+// TestIDsAreGivenOnce: also when a second has used up all of its own, and when the clock goes back.
+func TestIDsAreGivenOnce(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 1, 0, time.UTC)
+	ids := NewIDs(1023)
+	given := map[ID]bool{}
+	for i := range 300_000 {
+		id := ids.New(now.Add(time.Duration(i%3-1) * time.Hour))
+		if given[id] {
+			t.Fatalf("%s is given twice", id)
+		}
+		given[id] = true
+	}
+	ids = NewIDs(0)
+	ids.New(now)
+	ids.left = 0
+	if id := ids.New(now); !id.Time().Equal(now.Add(time.Second)) {
+		t.Errorf("after all IDs of a second comes %s of %s", id, id.Time())
+	}
+	walked := map[uint32]bool{}
+	ids.begin(now.Unix())
+	for range 1 << 16 { // an odd stride comes back to where it was only after all the others
+		ids.place += ids.stride
+		walked[ids.place%idsASecond] = true
+	}
+	if len(walked) != 1<<16 {
+		t.Errorf("%d places in %d steps", len(walked), 1<<16)
 	}
 }
 

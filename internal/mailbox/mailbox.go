@@ -45,7 +45,7 @@ const (
 type Message struct {
 	ID       mail.ID       // finds its waybill
 	Body     bodies.Body   // stays where it is
-	From     bodies.Holder // holds the body now
+	From     bodies.Holder // holds the body now; "": nobody, the batch makes it
 	Prefix   []byte        // header fields that final delivery adds: Return-Path, Delivered-To
 	Received time.Time     // kept to the microsecond
 }
@@ -78,11 +78,13 @@ type Mailboxes struct {
 
 	mu     sync.Mutex
 	locked map[string]struct{} // accounts whose maildrop is open
+
+	found recentBoxes
 }
 
 // New returns the mailboxes in st, whose bodies are b.
 func New(st store.Store, b *bodies.Bodies) *Mailboxes {
-	return &Mailboxes{st: st, bodies: b, locked: map[string]struct{}{}}
+	return &Mailboxes{st: st, bodies: b, locked: map[string]struct{}{}, found: recentBoxes{known: map[boxName]box{}}}
 }
 
 func canonical(name string) string {
@@ -129,6 +131,10 @@ func (m *Mailboxes) File(ctx context.Context, b *store.Batch, account, name stri
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	named := boxName{account, canonical(name)}
+	if x, ok := m.found.get(named); ok && msg.From == "" {
+		return m.file(nil, b, x, named.name, msg)
+	}
 	snap, err := m.st.Snapshot()
 	if err != nil {
 		return fmt.Errorf("file %s for %s: %w", msg.ID, account, err)
@@ -138,14 +144,21 @@ func (m *Mailboxes) File(ctx context.Context, b *store.Batch, account, name stri
 	if err != nil {
 		return fmt.Errorf("file %s: %w", msg.ID, err)
 	}
+	m.found.put(named, x)
+	return m.file(snap, b, x, named.name, msg)
+}
+
+// file adds a message to the mailbox x. Without msg.From no snapshot is needed.
+func (m *Mailboxes) file(snap store.Snapshot, b *store.Batch, x box, name string, msg Message) error {
+	account := x.Account
 	uid := len(b.Counters)
-	err = m.bodies.Refer(snap, b, bodies.Reference{
+	err := m.bodies.Refer(snap, b, bodies.Reference{
 		Body: msg.Body.ID, From: msg.From, To: bodies.Holder(x.Holder(0)), Slots: uidSlot(uid, x.Holder(0)),
 	})
 	if err != nil {
 		return fmt.Errorf("file %s for %s: %w", msg.ID, account, err)
 	}
-	b.Check(keys.Mailbox(account, canonical(name)), x.version)
+	b.Check(keys.Mailbox(account, name), x.version)
 	b.Count(x.UIDs(), 1, maxUID)
 	change := b.Count(x.Changes(), 1, 0)
 	b.Count(x.Count(), 1, 0)

@@ -77,7 +77,7 @@ func (f fixture) message(content string) Message {
 		f.Fatal(err)
 	}
 	f.commit(&b)
-	return Message{ID: mail.NewID(now, 1), Body: body, From: spool, Prefix: []byte("Return-Path: <>\r\n"), Received: now}
+	return Message{ID: mail.NewIDs(1).New(now), Body: body, From: spool, Prefix: []byte("Return-Path: <>\r\n"), Received: now}
 }
 
 func (f fixture) file(account, name string, m Message) {
@@ -184,6 +184,63 @@ func TestNoMailbox(t *testing.T) {
 	if err := f.File(t.Context(), &store.Batch{}, alice, "Junk", f.message("x")); !errors.Is(err, ErrNoMailbox) {
 		t.Errorf("file: %v", err)
 	}
+}
+
+// TestFileWithTheBody: a message whose body the same batch makes; and a mailbox that was remembered and has gone.
+func TestFileWithTheBody(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	file := func() *store.Batch {
+		d := f.bodies.NewDraft()
+		t.Cleanup(d.Discard)
+		if _, err := io.WriteString(d, "content"); err != nil {
+			t.Fatal(err)
+		}
+		var b store.Batch
+		body, err := d.Finish(&b, []byte("Received: here\r\n"), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := Message{ID: mail.NewIDs(1).New(now), Body: body, Prefix: []byte("Return-Path: <>\r\n"), Received: now}
+		if err := f.File(t.Context(), &b, alice, Inbox, m); err != nil {
+			t.Fatal(err)
+		}
+		d.Committed()
+		return &b
+	}
+	for range 2 { // the mailbox is looked up, then remembered
+		f.commit(file())
+	}
+	listing, err := f.List(t.Context(), alice, Inbox)
+	if err != nil || len(listing.Entries) != 2 {
+		t.Fatalf("%d messages, %v", len(listing.Entries), err)
+	}
+	if n, err := f.bodies.Sweep(t.Context(), 0); n != 0 || err != nil {
+		t.Errorf("%d bodies swept, %v", n, err)
+	}
+	for _, e := range listing.Entries {
+		r, err := f.Open(t.Context(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(r)
+		if err != nil || string(got) != "Return-Path: <>\r\nReceived: here\r\ncontent" {
+			t.Errorf("%q, %v", got, err)
+		}
+		r.Close()
+	}
+	f.commit(&store.Batch{Deletes: [][]byte{keys.Mailbox(alice, Inbox)}})
+	if _, err := f.st.Commit(t.Context(), file()); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("filed into a mailbox that has gone: %v", err)
+	}
+	var again store.Batch
+	f.Create(&again, alice, Inbox, now)
+	f.commit(&again)
+	if _, err := f.st.Commit(t.Context(), file()); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("filed into a mailbox where another of the name had been: %v", err)
+	}
+	f.file(alice, Inbox, f.message("looked up"))
+	f.commit(file())
 }
 
 // TestFileChecksWhatItReliesOn: the mailbox, and that the message is held by whom it is taken from.

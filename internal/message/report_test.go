@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // example is a report as the queue makes it.
 func example() Report {
 	return Report{
-		ReportingMTA: "mail.sendingemail.com", ID: mail.NewID(noon, 1)[:9] + "AAAAA", Original: "1RWQV8G01BBBBB",
+		ReportingMTA: "mail.sendingemail.com", ID: mail.NewIDs(1).New(noon)[:9] + "AAAAA", Original: "1RWQV8G01BBBBB",
 		To:          mail.Address{Local: "me", Domain: "sendingemail.com"},
 		ArrivalDate: noon.Add(-time.Minute),
 		Recipients: []ReportRecipient{{

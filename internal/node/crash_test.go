@@ -85,7 +85,7 @@ func (s *sender) run(address, name string, count, size int) error {
 	for i := range count {
 		label := fmt.Sprintf("%s-%d", name, i)
 		content := append([]byte("X-Label: "+label+"\r\n\r\n"), bytes.Repeat([]byte("0123456789abcde\r\n"), size/17)...)
-		results, err := client.Send(ctx, smtp.Transaction{ReversePath: alice, Recipients: []mail.Address{alice}, Content: bytes.NewReader(content)})
+		results, err := client.Send(ctx, smtp.Transaction{ReversePath: alice, Recipients: recipients(i), Content: bytes.NewReader(content)})
 		if err != nil {
 			return err
 		}
@@ -97,6 +97,15 @@ func (s *sender) run(address, name string, count, size int) error {
 		s.mu.Unlock()
 	}
 	return nil
+}
+
+// recipients of message i lead to alice. With that many the message goes through the queue; with one it does not.
+func recipients(i int) []mail.Address {
+	list := []mail.Address{alice}
+	for tag := range i % 2 * 10 {
+		list = append(list, mail.Address{Local: fmt.Sprint(alice.Local, "+", tag), Domain: alice.Domain})
+	}
+	return list
 }
 
 var label = regexp.MustCompile(`X-Label: (\S+)`)

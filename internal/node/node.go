@@ -138,6 +138,7 @@ func (n *Node) build(o Options) error {
 		return err
 	}
 	n.resolver = dns.NewClient(dns.ClientOptions{Servers: servers, Dial: n.dial, Logger: n.logger})
+	ids := mail.NewIDs(o.Number)
 	n.queue = queue.New(queue.Options{
 		Store: n.engine, Spool: n.spool, Trail: n.trail, IsLocal: n.directory.IsLocal,
 		Local: localdelivery.New(localdelivery.Options{
@@ -147,13 +148,13 @@ func (n *Node) build(o Options) error {
 		Remote: relay.New(relay.Options{
 			Hostname: c.Hostname, Resolver: n.resolver, Dial: n.dial, Content: n.content, IsSelf: n.isSelf, Logger: n.logger,
 		}),
-		Hostname: c.Hostname, Node: o.Number, Retry: c.Queue.Retry, Expire: c.Queue.Expire, Logger: n.logger,
+		Hostname: c.Hostname, IDs: ids, Retry: c.Queue.Retry, Expire: c.Queue.Expire, Logger: n.logger,
 	})
 	n.logins = &login.Service{
 		Directory: n.directory, Guard: guard.New(guard.Options{BanAfter: c.Auth.BanAfter, BanTime: c.Auth.BanTime}), Logger: n.logger,
 	}
 	n.receiver = receiver.New(receiver.Options{
-		Hostname: c.Hostname, Node: o.Number, Store: taking{n.commits}, Spool: n.spool, Trail: n.trail,
+		Hostname: c.Hostname, IDs: ids, Store: taking{n.commits}, Spool: n.spool, Trail: n.trail,
 		Directory: n.directory, Owners: n.directory, Logins: n.logins, Names: n.resolver, Queue: n.queue,
 		Trusted: c.Relay.Trusted, CleartextFrom: c.Auth.CleartextFrom, Expire: c.Queue.Expire,
 		MinFree: uint64(c.Limits.MinFree), DiskFree: n.engine.DiskFree,

@@ -108,7 +108,7 @@ func (q *Queue) enter(b *store.Batch, s *settlement, r message.Report, now time.
 // report is the DSN (RFC 3464) with the notices; how says in an event what is particular about it.
 func (q *Queue) report(ctx context.Context, item *spool.Item, notices []notice, now time.Time) (r message.Report, how string, err error) {
 	r = message.Report{
-		ReportingMTA: q.Hostname, ID: mail.NewID(now, q.Node), Original: item.ID, EnvelopeID: item.DSN.EnvelopeID,
+		ReportingMTA: q.Hostname, ID: q.IDs.New(now), Original: item.ID, EnvelopeID: item.DSN.EnvelopeID,
 		To: item.ReversePath, ArrivalDate: item.Accepted, International: item.UTF8,
 	}
 	for _, n := range notices {

@@ -44,7 +44,7 @@ type Options struct {
 	Remote   Deliverer
 	IsLocal  func(domain string) bool
 	Hostname string          // names the queue in events and DSNs
-	Node     uint16          // number of this node, part of the ids of DSNs
+	IDs      *mail.IDs       // of DSNs
 	Retry    []time.Duration // delays between attempts, then the last one again; default 1m, 5m, 15m, 1h
 	Expire   time.Duration   // age at which a DSN is given up; default 5 days
 	// DelayAfter is the age at which the sender is told, once, of recipients that do not have the message yet. It is

@@ -50,7 +50,7 @@ func newRig(t testing.TB, fs vfs.FS) *rig {
 	r.options = Options{
 		Store: st, Spool: r.spool, Trail: trail.New(st, trail.Options{Observe: r.observe}),
 		Local: r.local, Remote: r.remote, IsLocal: func(domain string) bool { return domain == "a.test" },
-		Hostname: "mail.a.test", Node: 1, Retry: []time.Duration{time.Minute, 5 * time.Minute, time.Hour},
+		Hostname: "mail.a.test", IDs: mail.NewIDs(1), Retry: []time.Duration{time.Minute, 5 * time.Minute, time.Hour},
 		Expire: 24 * time.Hour, RemoteWorkers: 30, PerHop: 5,
 	}
 	return r
@@ -112,7 +112,7 @@ func (r *rig) accept(reversePath string, recipients ...string) *spool.Item {
 func (r *rig) tryAccept(reversePath string, recipients ...string) (*spool.Item, error) {
 	now := time.Now()
 	item := &spool.Item{
-		ID: mail.NewID(now, 1), ReversePath: address(r.t, reversePath),
+		ID: mail.NewIDs(1).New(now), ReversePath: address(r.t, reversePath),
 		Accepted: now, Due: now, Expires: now.Add(24 * time.Hour),
 	}
 	for _, path := range recipients {

@@ -45,15 +45,16 @@ type Names interface {
 	Confirm(ctx context.Context, addr netip.Addr) (name string, evidence []dns.Answer, err error)
 }
 
-// Queue gets each message right after its commit.
+// Queue delivers: a message with the batch that accepts it, where that can be, or else right after its commit.
 type Queue interface {
+	AtOnce(ctx context.Context, b *store.Batch, item *spool.Item) (events []trail.Event, all bool)
 	Enqueue(item *spool.Item)
 }
 
 // Options is what a Receiver works with. All but Logger, and what names its default, is required.
 type Options struct {
 	Hostname  string
-	Node      uint16 // number of this node, part of every message id
+	IDs       *mail.IDs // of messages
 	Store     store.Store
 	Spool     *spool.Spool
 	Trail     *trail.Trail

@@ -30,8 +30,9 @@ type transaction struct {
 	accounts    []mail.Address // those of the recipients that are ours
 }
 
-// idTries is how often an id is drawn; once is enough but for a clash.
-const idTries = 3
+// commitTries is how often a batch is made. The first may meet a mailbox that was deleted a moment ago, the others an id
+// that a node with our number gave as well.
+const commitTries = 4
 
 // Data streams the content into a draft and takes custody of it.
 func (s *session) Data(ctx context.Context, content io.Reader) mail.Status {
@@ -80,52 +81,71 @@ func (s *session) contentRefused(err error) mail.Status {
 	return status
 }
 
-// commit is the single instant at which custody moves: body, envelope, due entry and first events in one
-// batch. Only after it is durable does the 250 leave.
+// commit is the single instant at which custody moves: body, first events, and either the mailboxes' entries or envelope
+// and due entry in one batch. Only after it is durable does the 250 leave.
 func (s *session) commit(ctx context.Context, draft *bodies.Draft, h *header) mail.Status {
+	// Neither attempt nor batch is given up when the session's context ends: the outcome would be unknown.
+	ctx = context.WithoutCancel(ctx)
 	var err error
-	for range idTries {
+	for try := range commitTries {
 		var item *spool.Item
-		if item, err = s.tryCommit(ctx, draft, h); err == nil {
+		if item, err = s.tryCommit(ctx, draft, h, try == 0); err == nil {
 			draft.Committed()
 			s.conn.Transcript().Cut()
 			s.last, s.told = item.ID, 1 // the reply to come is told already
-			s.r.Queue.Enqueue(item)
 			return accepted.WithText("%s Message accepted for delivery", item.ID)
 		}
-		if !errors.Is(err, store.ErrConflict) {
+		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrLimit) {
 			break
 		}
 	}
 	return s.failed("message could not be committed", err)
 }
 
-func (s *session) tryCommit(ctx context.Context, draft *bodies.Draft, h *header) (*spool.Item, error) {
+// tryCommit takes custody; and hands it on at once to mailboxes here, if wanted and all recipients have one.
+func (s *session) tryCommit(ctx context.Context, draft *bodies.Draft, h *header, atOnce bool) (*spool.Item, error) {
 	now := time.Now()
 	item := s.newItem(now, h)
 	added := append([]string{s.received(item.ID, now)}, h.added(item.ID, now)...)
-	prefix := strings.Join(added, "")
+	prefix := []byte(strings.Join(added, ""))
 	var b store.Batch
-	if err := s.r.Spool.Enter(&b, draft, []byte(prefix), item); err != nil {
-		return nil, err
+	var delivered []trail.Event
+	if atOnce {
+		if err := s.r.Spool.Pass(&b, draft, prefix, item); err != nil {
+			return nil, err
+		}
+		delivered, atOnce = s.r.Queue.AtOnce(ctx, &b, item)
 	}
-	events := s.events(item, h.claims, added, now)
+	if !atOnce {
+		b = store.Batch{}
+		if err := s.r.Spool.Enter(&b, draft, prefix, item); err != nil {
+			return nil, err
+		}
+	}
+	events := append(s.events(item, h.claims, added, now), delivered...)
 	s.r.Trail.Append(&b, item.ID, events)
-	// The batch is not given up when the session's context ends: its outcome would be unknown.
-	result, err := s.r.Store.Commit(context.WithoutCancel(ctx), &b)
+	result, err := s.r.Store.Commit(ctx, &b)
 	if err != nil {
 		return nil, err
 	}
-	item.Version = result.Version
+	s.durable(item.ID, events, now)
+	if !atOnce {
+		item.Version = result.Version
+		s.r.Queue.Enqueue(item)
+	}
+	return item, nil
+}
+
+// durable tells what is true from now on.
+func (s *session) durable(id mail.ID, events []trail.Event, now time.Time) {
 	s.r.Trail.Publish(events)
 	s.r.Trail.Record(trail.Event{Kind: trail.Durable, At: now, Took: time.Since(now), Actor: s.r.Hostname,
-		Role: string(s.kind), Message: item.ID, Session: s.conn.ID()})
-	return item, nil
+		Role: string(s.kind), Message: id, Session: s.conn.ID()})
 }
 
 func (s *session) newItem(now time.Time, h *header) *spool.Item {
 	return &spool.Item{
-		ID: mail.NewID(now, s.r.Node), ReversePath: s.tx.reversePath, BodyType: s.tx.params.Body, DSN: s.tx.params.DSN,
+		ID: s.r.IDs.New(now), ReversePath: s.tx.reversePath, BodyType: s.tx.params.Body, DSN: s.tx.params.DSN,
 		UTF8: s.needsUTF8(h), Hops: h.hops,
 		Accepted: now, Due: now, Expires: now.Add(s.r.Expire),
 		Recipients: slices.Clone(s.tx.recipients),

@@ -41,7 +41,7 @@ func TestNeedsUTF8(t *testing.T) {
 	} {
 		s := &session{tx: transaction{reversePath: test.from, params: smtp.MailParams{UTF8: test.declared},
 			recipients: []spool.Recipient{{ForwardPath: plain}, {ForwardPath: test.to}}}}
-		s.r = &Receiver{}
+		s.r = &Receiver{Options: Options{IDs: mail.NewIDs(1)}}
 		if item := s.newItem(time.Now(), &header{utf8: test.header, sender: test.added}); item.UTF8 != test.want {
 			t.Errorf("%+v: %v", test, item.UTF8)
 		}
@@ -53,7 +53,7 @@ func TestReportsAreKept(t *testing.T) {
 	t.Parallel()
 	report := mail.Report{Notify: mail.NotifySuccess, Original: mail.OriginalRecipient{Type: "rfc822", Address: "b@c.test"}}
 	dsn := mail.DSN{Return: mail.ReturnHeader, EnvelopeID: "x"}
-	s := &session{r: &Receiver{}, tx: transaction{params: smtp.MailParams{DSN: dsn, Body: mail.Body8BitMIME},
+	s := &session{r: &Receiver{Options: Options{IDs: mail.NewIDs(1)}}, tx: transaction{params: smtp.MailParams{DSN: dsn, Body: mail.Body8BitMIME},
 		recipients: []spool.Recipient{{Report: report, State: spool.Pending}}}}
 	item := s.newItem(time.Now(), &header{})
 	if item.DSN != dsn || item.BodyType != mail.Body8BitMIME || !slices.Equal(item.Recipients, s.tx.recipients) {

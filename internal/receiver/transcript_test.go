@@ -75,6 +75,11 @@ type bench struct {
 	in   *bufio.Reader
 }
 
+// AtOnce files nothing: what a message is like is read from the spool.
+func (b *bench) AtOnce(context.Context, *store.Batch, *spool.Item) ([]trail.Event, bool) {
+	return nil, false
+}
+
 // Enqueue takes what the receiver accepted.
 func (b *bench) Enqueue(item *spool.Item) {
 	b.mu.Lock()
@@ -127,7 +132,7 @@ func newBench(t *testing.T, text string) *bench {
 		}
 	}
 	o := Options{
-		Hostname: "mail.example.test", Store: engine, Spool: b.spool, Directory: dir, Owners: dir, Queue: b, Expire: time.Hour, Logger: logger,
+		Hostname: "mail.example.test", IDs: mail.NewIDs(1), Store: engine, Spool: b.spool, Directory: dir, Owners: dir, Queue: b, Expire: time.Hour, Logger: logger,
 		Trail:   trail.New(engine, trail.Options{Observe: b.observe, Logger: logger}),
 		Names:   dnstest.Start(t, "$ORIGIN in-addr.arpa.\n1.0.0.127 PTR client.example.net.\n", "$ORIGIN example.net.\nclient A 127.0.0.1\n").Client,
 		MinFree: 1000, DiskFree: func() (uint64, error) { return 2000, nil },

@@ -32,7 +32,7 @@ func checkTLS(t *testing.T, name string, events []trail.Event) {
 func TestIDIn(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	id := mail.NewID(now.Add(-time.Minute), 1)
+	id := mail.NewIDs(1).New(now.Add(-time.Minute))
 	for text, want := range map[string]mail.ID{
 		string(id) + " Message accepted for delivery":        id,
 		"Ok: queued as " + strings.ToLower(string(id)) + ".": id,

@@ -104,7 +104,7 @@ func (s script) attempt(t *testing.T) spool.Attempt {
 	}
 	now := time.Now()
 	item := &spool.Item{
-		ID: mail.NewID(now, 1), ReversePath: parse(s.value("reverse-path")), BodyType: mail.BodyType(s.value("body")),
+		ID: mail.NewIDs(1).New(now), ReversePath: parse(s.value("reverse-path")), BodyType: mail.BodyType(s.value("body")),
 		Accepted: now, Expires: now.Add(time.Hour), Body: bodies.Body{Size: int64(len(content))},
 	}
 	if n, err := strconv.ParseInt(s.value("size"), 10, 64); err == nil {

@@ -68,7 +68,7 @@ func (s *takerSession) Close(error) {}
 // Over real sockets, with real DNS packets, TLS and a large message, to the server engine of package smtp.
 func TestRealSockets(t *testing.T) {
 	t.Parallel()
-	peer := &taker{id: mail.NewID(time.Now(), 2)}
+	peer := &taker{id: mail.NewIDs(2).New(time.Now())}
 	server := &smtp.Server{
 		Hostname: "mx.b.test", TLS: &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}}, Logger: slog.New(slog.DiscardHandler),
 		NewSession: func(context.Context, *smtp.Conn) (smtp.Session, error) { return &takerSession{taker: peer}, nil },
@@ -94,7 +94,7 @@ func TestRealSockets(t *testing.T) {
 			return contentReader{bytes.NewReader(letter)}, nil
 		},
 	})
-	item := &spool.Item{ID: mail.NewID(time.Now(), 1), Body: bodies.Body{Size: int64(len(letter))}, Recipients: []spool.Recipient{
+	item := &spool.Item{ID: mail.NewIDs(1).New(time.Now()), Body: bodies.Body{Size: int64(len(letter))}, Recipients: []spool.Recipient{
 		{ForwardPath: mail.Address{Local: "you", Domain: "b.test"}}, {ForwardPath: mail.Address{Local: "no", Domain: "b.test"}},
 	}}
 	outcomes, events := r.Deliver(t.Context(), spool.Attempt{Item: item, Number: 1, NextHop: "b.test", Recipients: []int{0, 1}}, nil)

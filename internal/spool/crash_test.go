@@ -38,7 +38,7 @@ func newDeliverer(t testing.TB, st store.Store) *deliverer {
 func (d *deliverer) deliver(n, size int) error {
 	ctx := context.Background()
 	item := newItem(began.Add(time.Duration(n)*time.Millisecond), "owner", "elsewhere")
-	item.ID = mail.NewID(began.Add(time.Duration(n)*time.Second), 1)
+	item.ID = mail.NewIDs(1).New(began.Add(time.Duration(n) * time.Second))
 	draft := d.spool.NewDraft()
 	defer draft.Discard()
 	if _, err := io.Copy(draft, strings.NewReader(strings.Repeat("x", size))); err != nil {

@@ -30,7 +30,7 @@ func TestDueAgainstModel(t *testing.T) {
 		switch rand.IntN(4) {
 		case 0, 1:
 			item := newItem(clock.Add(time.Duration(rand.IntN(3)-2)*time.Second), "a")
-			item.ID = mail.NewID(clock, uint16(step))
+			item.ID = mail.NewIDs(uint16(step)).New(clock)
 			enter(t, s, item, []byte("x"))
 			items[item.ID] = item
 		case 2:
@@ -104,7 +104,7 @@ func TestLowWaterMark(t *testing.T) {
 	}
 	due := began.Truncate(time.Microsecond)
 	old, young := newItem(due, "a"), newItem(due.Add(time.Hour), "a")
-	young.ID = mail.NewID(began, 2)
+	young.ID = mail.NewIDs(2).New(began)
 	enter(t, s, old, []byte("x"))
 	enter(t, s, young, []byte("x"))
 	var b store.Batch
@@ -120,7 +120,7 @@ func TestLowWaterMark(t *testing.T) {
 
 	// A batch is built, then a scan comes, then the batch is committed.
 	late := newItem(due.Add(time.Minute), "a")
-	late.ID = mail.NewID(began, 3)
+	late.ID = mail.NewIDs(3).New(began)
 	d := s.NewDraft()
 	defer d.Discard()
 	b = store.Batch{}
@@ -135,7 +135,7 @@ func TestLowWaterMark(t *testing.T) {
 
 	// The same, but the commit takes longer than the announcement is remembered: it is found when the mark is forgotten.
 	slow := newItem(due.Add(time.Second), "a")
-	slow.ID = mail.NewID(began, 4)
+	slow.ID = mail.NewIDs(4).New(began)
 	b = store.Batch{}
 	if err := s.Enter(&b, d, nil, slow); err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestMarkIsForgottenAfterFailure(t *testing.T) {
 	st := open(t, disk)
 	s := New(st, bodies.New(st))
 	old, young := newItem(began, "a"), newItem(began.Add(time.Hour), "a")
-	young.ID = mail.NewID(began, 2)
+	young.ID = mail.NewIDs(2).New(began)
 	enter(t, s, old, []byte("x"))
 	enter(t, s, young, []byte("x"))
 	b := store.Batch{Lazy: true}

@@ -20,6 +20,8 @@
 // 1 or 2 to 3 is Enter, the single instant at which custody begins: the 250 is sent after this batch is durable.
 // It makes everything durable that was applied before, so all chunks too, and it checks that they are there.
 //
+// 1 or 2 to 5 is Pass: where mailboxes here take the message for all recipients, one batch is its whole custody.
+//
 // 3 to 4, and 4 to 4, is Settle with recipients still pending: the record has their outcomes, and the due entry
 // stands at the time of the next attempt. Of an item there is always exactly one due entry, at the time in its record.
 //
@@ -96,6 +98,7 @@ type Attempt struct {
 	Number     int // 1 for the first round
 	NextHop    string
 	Recipients []int // indexes into Item.Recipients
+	Passing    bool  // the item is in custody for the batch of this attempt only (Pass): nobody holds its body yet
 }
 
 // Outcome is what an attempt came to for one recipient: 2xx delivered, 5xx failed, anything else still pending.
@@ -135,6 +138,17 @@ func (s *Spool) Enter(b *store.Batch, d *bodies.Draft, prefix []byte, item *Item
 	b.Create(keys.Spool(item.ID), item.encode())
 	b.Put(keys.Due(item.Due, item.ID), nil)
 	s.index.announce(item.Due)
+	return nil
+}
+
+// Pass adds to the batch the body of an item that is in custody for this batch only: whoever it is for gets it in the same
+// one, and holds the body from then on. It sets item.Body.
+func (s *Spool) Pass(b *store.Batch, d *bodies.Draft, prefix []byte, item *Item) error {
+	body, err := d.Finish(b, prefix, "")
+	if err != nil {
+		return fmt.Errorf("pass on %s: %w", item.ID, err)
+	}
+	item.Body = body
 	return nil
 }
 

@@ -45,7 +45,7 @@ func address(local string) mail.Address { return mail.Address{Local: local, Doma
 
 func newItem(due time.Time, recipients ...string) *Item {
 	item := &Item{
-		ID: mail.NewID(began, 1), ReversePath: address("sender"), BodyType: mail.Body8BitMIME,
+		ID: mail.NewIDs(1).New(began), ReversePath: address("sender"), BodyType: mail.Body8BitMIME,
 		Accepted: began, Due: due, Expires: began.Add(120 * time.Hour),
 	}
 	for _, r := range recipients {
@@ -180,7 +180,7 @@ func TestEnterWithIDThatIsTaken(t *testing.T) {
 	if _, err := st.Commit(t.Context(), &b); !errors.Is(err, store.ErrConflict) {
 		t.Fatalf("an ID was given twice: %v", err)
 	}
-	other.ID = mail.NewID(began, 2)
+	other.ID = mail.NewIDs(2).New(began)
 	b = store.Batch{}
 	if err := s.Enter(&b, d, nil, other); err != nil {
 		t.Fatal(err)

@@ -26,7 +26,7 @@ import (
 
 var (
 	began = time.Date(2026, 11, 23, 12, 0, 1, 123456789, time.UTC)
-	id    = mail.NewID(began, 1)
+	id    = mail.NewIDs(1).New(began)
 )
 
 func open(t testing.TB) store.Store {
@@ -125,7 +125,7 @@ func TestAppendAndEvents(t *testing.T) {
 	first, second := accept(id), attempt(id, 1)
 	appendStep(t, tr, id, second...)
 	appendStep(t, tr, id, first...)
-	other := mail.NewID(began, 2)
+	other := mail.NewIDs(2).New(began)
 	appendStep(t, tr, other, Event{Kind: Done, At: began, Message: other})
 	if got, want := eventsOf(t, tr, id), append(slices.Clone(first), second...); !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v, want\n%+v", got, want)
@@ -600,7 +600,7 @@ func TestRatesAreBounded(t *testing.T) {
 func TestExpire(t *testing.T) {
 	t.Parallel()
 	tr := newTrail(t, Options{})
-	yesterday := mail.NewID(began.Add(-24*time.Hour), 1)
+	yesterday := mail.NewIDs(1).New(began.Add(-24 * time.Hour))
 	appendStep(t, tr, id, accept(id)...)
 	appendStep(t, tr, yesterday, accept(yesterday)...)
 	if err := tr.Expire(t.Context(), began); err != nil {
@@ -622,7 +622,7 @@ func TestConcurrentUse(t *testing.T) {
 	var running sync.WaitGroup
 	for w := range workers {
 		running.Go(func() {
-			id := mail.NewID(began, uint16(w))
+			id := mail.NewIDs(uint16(w)).New(began)
 			for n := range each {
 				appendStep(t, tr, id, Event{Kind: Filed, At: began.Add(time.Duration(2*n) * time.Millisecond), Message: id})
 				tr.Record(Event{Kind: Ended, At: began.Add(time.Duration(2*n+1) * time.Millisecond), Message: id})
@@ -669,7 +669,7 @@ func BenchmarkMessage(b *testing.B) {
 	tr := newTrail(b, Options{})
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
-		id := mail.NewID(began.Add(time.Duration(n)*time.Second), 1)
+		id := mail.NewIDs(1).New(began.Add(time.Duration(n) * time.Second))
 		var batch store.Batch
 		tr.Append(&batch, id, accept(id))
 		tr.Append(&batch, id, []Event{{Kind: Routed, At: began, Message: id}, {Kind: Filed, At: began, Message: id}, {Kind: Done, At: began, Message: id}})

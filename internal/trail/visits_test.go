@@ -45,12 +45,12 @@ func TestVisits(t *testing.T) {
 		visit(tr, "192.0.2.9:2", 2)
 		visit(tr, "192.0.2.10:1", 3)
 		visit(tr, "[2001:db8::9]:1", 4)
-		id := mail.NewID(time.Now(), 1)
+		id := mail.NewIDs(1).New(time.Now())
 		appendStep(t, tr, id,
 			Event{Kind: Decided, At: time.Now(), Message: id, Recipient: "b@y.test", Decision: &Decision{Rule: "account b@y.test"}},
 			Event{Kind: Received, At: time.Now(), Message: id, Peer: &Peer{Addr: "192.0.2.9:3"}, Dialogue: dialogueOf(4), Header: []string{"Subject: x"}},
 			Event{Kind: Accepted, At: time.Now(), Message: id})
-		other := mail.NewID(time.Now(), 1)
+		other := mail.NewIDs(1).New(time.Now())
 		appendStep(t, tr, other, Event{Kind: Received, At: time.Now(), Message: other, Peer: &Peer{Addr: "192.0.2.90:3"}})
 		time.Sleep(time.Hour)
 		visit(tr, "192.0.2.9:4", 5) // not written yet

@@ -13,7 +13,8 @@
 // before; Finish checks the last mark. So a draft is finished only if the store still has all its chunks, also when
 // it failed and came back meanwhile, and as a durable batch makes all before it durable, no body is ever torn.
 //
-// A finished body lives as long as a key ref/<body>/<holder> exists. Finish makes the first; Refer makes another only
+// A finished body lives as long as a key ref/<body>/<holder> exists. Finish makes the first, or whoever it leaves that to in
+// the same batch; Refer makes another only
 // from one whose key it checks in the same batch: so a body without references stays without. Release drops one and
 // leaves a mark for Sweep, unless the same batch made another reference, whose own release will leave it. Sweep looks
 // at marked bodies, and deletes those without references in a batch that checks the marks: if the batch that dropped
@@ -150,7 +151,8 @@ func New(st store.Store) *Bodies {
 	}
 }
 
-// Reference is a further holder of a body, made from one that holds it already.
+// Reference is a further holder of a body, made from one that holds it already; or, where From is "", by the batch that
+// makes the body.
 type Reference struct {
 	Body     ID
 	From, To Holder
@@ -161,17 +163,13 @@ type Reference struct {
 var ErrReleased = errors.New("the body is not held any more")
 
 // Refer adds to the batch a new reference and a check that the one that it is made from is still there when the batch
-// is applied. snap is a snapshot as of now.
+// is applied. snap is a snapshot as of now; without r.From none is needed.
 func (s *Bodies) Refer(snap store.Snapshot, b *store.Batch, r Reference) error {
-	from := keys.Ref(r.Body, string(r.From))
-	_, version, err := snap.Get(from)
-	if errors.Is(err, store.ErrNotFound) {
-		return fmt.Errorf("body %s, holder %q: %w", r.Body, r.From, ErrReleased)
+	if r.From != "" {
+		if err := checkHeld(snap, b, r.Body, r.From); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("body %s: %w", r.Body, err)
-	}
-	b.Check(from, version)
 	key := keys.Ref(r.Body, string(r.To))
 	put := store.Put{Key: key}
 	for _, slot := range r.Slots {
@@ -179,6 +177,20 @@ func (s *Bodies) Refer(snap store.Snapshot, b *store.Batch, r Reference) error {
 		put.KeySlots = append(put.KeySlots, slot)
 	}
 	b.Puts = append(b.Puts, put)
+	return nil
+}
+
+// checkHeld adds to the batch a check that a holder holds the body, as it does now.
+func checkHeld(snap store.Snapshot, b *store.Batch, body ID, h Holder) error {
+	from := keys.Ref(body, string(h))
+	_, version, err := snap.Get(from)
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("body %s, holder %q: %w", body, h, ErrReleased)
+	}
+	if err != nil {
+		return fmt.Errorf("body %s: %w", body, err)
+	}
+	b.Check(from, version)
 	return nil
 }
 

@@ -97,8 +97,8 @@ func (d *Draft) flush() error {
 	return nil
 }
 
-// Finish adds to the batch what makes the draft a body, held by h: prefix and all that is not in the store yet. The
-// batch refers to the draft's memory: Discard comes after its commit. Finish may be called again with another batch
+// Finish adds to the batch what makes the draft a body, held by h: prefix and all that is not in the store yet. If h is
+// "", the batch must also have a Reference that is made from no other. The batch refers to the draft's memory: Discard comes after its commit. Finish may be called again with another batch
 // after a conflict; the body is the same.
 func (d *Draft) Finish(b *store.Batch, prefix []byte, h Holder) (Body, error) {
 	if d.err != nil {
@@ -119,7 +119,9 @@ func (d *Draft) Finish(b *store.Batch, prefix []byte, h Holder) (Body, error) {
 	if d.used > 0 {
 		b.Put(keys.Chunk(d.id, d.written+1), d.tail[:d.used])
 	}
-	b.Put(keys.Ref(d.id, string(h)), nil)
+	if h != "" {
+		b.Put(keys.Ref(d.id, string(h)), nil)
+	}
 	return Body{ID: d.id, PrefixSize: int64(len(prefix)), Size: d.size}, nil
 }
 

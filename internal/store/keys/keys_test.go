@@ -13,7 +13,7 @@ import (
 
 var (
 	now = time.Date(2026, 11, 23, 12, 0, 1, 123456000, time.UTC)
-	id  = mail.NewID(now, 1)
+	id  = mail.NewIDs(1).New(now)
 )
 
 func TestParse(t *testing.T) {
@@ -64,10 +64,10 @@ func TestKeysSort(t *testing.T) {
 		"due by time":          {Due(now, "ZZ"), Due(later, "AA")},
 		"due by id":            {Due(now, "AA"), Due(now, "AB")},
 		"due from":             {Due(now, "AA"), DueFrom(later)},
-		"trail by day":         {Step(id, later, 0), Trail(mail.NewID(now.Add(24*time.Hour), 0))},
+		"trail by day":         {Step(id, later, 0), Trail(mail.NewIDs(0).New(now.Add(24 * time.Hour)))},
 		"steps by time":        {Step(id, now, 9), Step(id, later, 0)},
-		"trail from a second":  {Step(mail.NewID(now.Add(-time.Second), 1023), later, 0), TrailFrom(now)},
-		"trail of a second":    {TrailFrom(now), Step(mail.NewID(now, 0), now, 0)},
+		"trail from a second":  {Step(mail.NewIDs(1023).New(now.Add(-time.Second)), later, 0), TrailFrom(now)},
+		"trail of a second":    {TrailFrom(now), Step(mail.NewIDs(0).New(now), now, 0)},
 		"omitted after steps":  {Step(id, later, 1), Omitted(id)},
 		"messages by UID":      {x.Message(255), x.Message(256)},
 		"tombstones by change": {gone, x.GoneAfter(1)},
@@ -91,7 +91,7 @@ func TestTrailDays(t *testing.T) {
 	}{
 		{time.Unix(0, 0), true}, {now.Add(-12*time.Hour - 2*time.Second), true}, {now.Add(-12 * time.Hour), false}, {now, false},
 	} {
-		key := Step(mail.NewID(test.at, 0), now, 0)
+		key := Step(mail.NewIDs(0).New(test.at), now, 0)
 		if within := bytes.Compare(from, key) <= 0 && bytes.Compare(key, before) < 0; within != test.within {
 			t.Errorf("id of %v: in the range %v, want %v", test.at, within, test.within)
 		}
