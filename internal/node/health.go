@@ -35,7 +35,7 @@ func (n *Node) health() error {
 	case n.draining.Load():
 		return errDraining
 	case errors.Is(err, errSlow):
-		return err
+		return errSlow
 	case err != nil:
 		return errStoreDown
 	}

@@ -105,7 +105,7 @@ func New(o Options) (*Node, error) {
 		}
 		n.engine = engine
 	}
-	n.commits = &watched{Engine: n.engine, bound: o.Config.Limits.CommitTime}
+	n.commits = watch(n.engine, o.Config.Limits.CommitTime)
 	n.engine = n.commits
 	if err := n.build(o); err != nil {
 		return nil, errors.Join(err, n.engine.Close())

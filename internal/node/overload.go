@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"waybill/internal/mail"
 	"waybill/internal/store"
 )
 
@@ -14,39 +15,50 @@ type watched struct {
 	Engine
 	bound time.Duration // of a commit; 0: none
 
+	start    time.Time // what follows is nanoseconds since then: setting the clock means nothing
 	waiting  atomic.Int64
-	progress atomic.Int64 // when a commit began while none was waiting, or ended: nanoseconds since 1970
+	progress atomic.Int64 // when a commit began while none was waiting, or ended
 	slow     atomic.Int64 // when one ended that had taken longer than bound
+}
+
+func watch(engine Engine, bound time.Duration) *watched {
+	w := &watched{Engine: engine, bound: bound, start: time.Now()}
+	w.slow.Store(int64(-slowFor))
+	return w
 }
 
 // errSlow says that what is accepted now would wait for too long.
 var errSlow = errors.New("the store takes too long to make mail durable")
+
+// slowDown is what clients are told then.
+var slowDown = mail.NewStatus(451, "4.3.2", "The server is overloaded, try again later")
 
 // slowFor is how long a slow commit is taken as a sign: without new mail there is no other one.
 const slowFor = time.Second
 
 // Commit commits, and measures.
 func (w *watched) Commit(ctx context.Context, b *store.Batch) (store.Result, error) {
-	began := time.Now()
+	began := time.Since(w.start)
 	if w.waiting.Load() == 0 {
-		w.progress.Store(began.UnixNano()) // before it is seen to wait
+		w.progress.Store(int64(began)) // before it is seen to wait
 	}
 	w.waiting.Add(1)
 	result, err := w.Engine.Commit(ctx, b)
-	now := time.Now()
-	w.progress.Store(now.UnixNano())
+	now := time.Since(w.start)
+	w.progress.Store(int64(now))
 	w.waiting.Add(-1)
-	if w.bound > 0 && now.Sub(began) > w.bound {
-		w.slow.Store(now.UnixNano())
+	if w.bound > 0 && now-began > w.bound {
+		w.slow.Store(int64(now))
 	}
 	return result, err
 }
 
 // overloaded says whether commits take longer than the bound: nothing has come back for that long, or what came
 // back a moment ago had.
-func (w *watched) overloaded(now time.Time) bool {
-	stuck := w.bound > 0 && w.waiting.Load() > 0 && now.UnixNano()-w.progress.Load() > int64(w.bound)
-	return stuck || now.UnixNano()-w.slow.Load() < int64(slowFor)
+func (w *watched) overloaded() bool {
+	now := time.Since(w.start)
+	stuck := w.bound > 0 && w.waiting.Load() > 0 && now-time.Duration(w.progress.Load()) > w.bound
+	return stuck || now-time.Duration(w.slow.Load()) < slowFor
 }
 
 // taking is the store as those see it who take new mail: not healthy while it is overloaded, so that what was accepted
@@ -58,8 +70,8 @@ func (t taking) Healthy() error {
 	if err := t.watched.Healthy(); err != nil {
 		return err
 	}
-	if t.overloaded(time.Now()) {
-		return errSlow
+	if t.overloaded() {
+		return &mail.Error{Status: slowDown, Err: errSlow}
 	}
 	return nil
 }

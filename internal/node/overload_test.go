@@ -31,7 +31,7 @@ func TestOverload(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		engine := &slowEngine{takes: 100 * time.Millisecond}
-		w := &watched{Engine: engine, bound: time.Second}
+		w := watch(engine, time.Second)
 		commit := func() { w.Commit(t.Context(), &store.Batch{}) }
 		expect := func(when string, want error) {
 			t.Helper()
@@ -64,7 +64,7 @@ func TestOverload(t *testing.T) {
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	engine := &slowEngine{free: 100}
-	n := &Node{config: config.Config{Limits: config.Limits{MinFree: 50}}, engine: engine, commits: &watched{Engine: engine, bound: time.Second}}
+	n := &Node{config: config.Config{Limits: config.Limits{MinFree: 50}}, engine: engine, commits: watch(engine, time.Second)}
 	expect := func(want string) {
 		t.Helper()
 		got := "<nil>"

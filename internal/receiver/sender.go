@@ -125,7 +125,7 @@ func (s *session) trusted() (netip.Prefix, bool) {
 // room says whether the node can take a message of size octets now (0: not known); if not, with which reply.
 func (r *Receiver) room(now time.Time, size int64) (mail.Status, bool) {
 	if err := r.Store.Healthy(); err != nil {
-		return storeDown, false
+		return mail.StatusOf(err), false
 	}
 	if r.space.low(now, size) {
 		return lowSpace, false
