@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -40,7 +41,9 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	hup := make(chan os.Signal, 1) // SIGHUP ends nothing, at no moment
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	log := c.logger(std)
+	out := newLogBuffer(std.err)
+	defer out.Close()
+	log := c.logger(out)
 	checkFileLimit(log, conf.Limits)
 	n, err := node.New(node.Options{Config: conf, Logger: log})
 	if err != nil {
@@ -79,7 +82,7 @@ func (c *serveCommand) drain(n *node.Node, hostname string, std streams) error {
 	return n.Shutdown(ctx)
 }
 
-func (c *serveCommand) logger(std streams) *slog.Logger {
+func (c *serveCommand) logger(out io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.LogLevel)) // the flag takes no others
 	if c.Verbose {
@@ -87,9 +90,9 @@ func (c *serveCommand) logger(std streams) *slog.Logger {
 	}
 	options := &slog.HandlerOptions{Level: level}
 	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(std.err, options))
+		return slog.New(slog.NewJSONHandler(out, options))
 	}
-	return slog.New(slog.NewTextHandler(std.err, options))
+	return slog.New(slog.NewTextHandler(out, options))
 }
 
 // logger is that of the other commands.
