@@ -37,7 +37,7 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	}
 	defer stopProfile()
 	useProcessors()
-	go collectSeldom(ctx)
+	go collect(ctx)
 	hup := make(chan os.Signal, 1) // SIGHUP ends nothing, at no moment
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)

@@ -10,7 +10,7 @@ import (
 func TestLettersHaveTheSizeAndDiffer(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	l := newLetter(8192)
+	l := newLetter(8192, randomLines(8192))
 	for range 50 {
 		message, found := bytes.CutSuffix(l.next("user1@bench.test"), []byte("\r\n.\r\n"))
 		if !found || len(message)+2 != 8192 {

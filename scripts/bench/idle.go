@@ -42,8 +42,7 @@ func idleCost(ctx context.Context, o options, s server, n int) (rest, perSession
 		return 0, 0, err
 	}
 	defer cleanUp(o, dir, running, &err)
-	settle(running.pid())
-	rest = float64(memoryOf(serverProcesses(running.pid())))
+	rest = memoryAtRest(running)
 
 	sessions, err := openIdle(ctx, running.smtp, n)
 	for _, c := range sessions {
@@ -52,8 +51,7 @@ func idleCost(ctx context.Context, o options, s server, n int) (rest, perSession
 	if err != nil {
 		return 0, 0, err
 	}
-	settle(running.pid())
-	full := float64(memoryOf(serverProcesses(running.pid())))
+	full := memoryAtRest(running)
 	// The oldest must still be there, and the newest be served.
 	for _, c := range []*connection{sessions[0], sessions[n-1]} {
 		c.net.SetDeadline(time.Now().Add(patience))
@@ -63,6 +61,16 @@ func idleCost(ctx context.Context, o options, s server, n int) (rest, perSession
 		}
 	}
 	return rest, (full - rest) / float64(n), nil
+}
+
+// atRest is how long a server has had nothing to do when its memory is taken: what it needed to get there is no cost of
+// idling.
+const atRest = 2 * time.Second
+
+func memoryAtRest(running *running) float64 {
+	settle(running.pid())
+	time.Sleep(atRest)
+	return float64(memoryOf(serverProcesses(running.pid())))
 }
 
 // openIdle opens n sessions up to the reply to EHLO, some at a time.

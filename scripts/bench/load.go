@@ -95,7 +95,7 @@ func (c *connection) giveUp(err error) error {
 
 // send delivers n messages over o.sessions connections at a time, each kept for all its messages unless o.single, and
 // adds to filed how many went to each mailbox. It returns the time from the dot to its reply for each message.
-func send(ctx context.Context, o options, address string, n int, filed *[mailboxes]int) ([]time.Duration, error) {
+func send(ctx context.Context, o options, address string, n int, lines []byte, filed *[mailboxes]int) ([]time.Duration, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Int64
@@ -103,7 +103,7 @@ func send(ctx context.Context, o options, address string, n int, filed *[mailbox
 	replies := make([][]time.Duration, o.sessions)
 	for i := range o.sessions {
 		wg.Go(func() {
-			times, err := session(ctx, o, address, func() int { return int(next.Add(1)) - 1 }, n)
+			times, err := session(ctx, o, address, lines, func() int { return int(next.Add(1)) - 1 }, n)
 			if err != nil {
 				cancel(fmt.Errorf("session %d: %w", i, err))
 			}
@@ -122,8 +122,8 @@ func send(ctx context.Context, o options, address string, n int, filed *[mailbox
 
 // session sends the messages whose numbers next gives, until n. A server that turns it away, as one may that has too
 // many, is asked again like by any client.
-func session(ctx context.Context, o options, address string, next func() int, n int) (times []time.Duration, err error) {
-	letter := newLetter(o.size)
+func session(ctx context.Context, o options, address string, lines []byte, next func() int, n int) (times []time.Duration, err error) {
+	letter := newLetter(o.size, lines)
 	var c *connection
 	for i := next(); i < n; i = next() {
 		to := mailbox(i % mailboxes)
@@ -202,36 +202,39 @@ func (c *connection) content(message []byte) (time.Duration, error) {
 }
 
 // letter makes messages of one session: each of the same size, with an id and a content of its own. The content is lines
-// of base64 of random octets, so that compression gains no more than it does on an attachment: the lines of the session,
+// of base64 of random octets, so that compression gains no more than it does on an attachment: the same lines for all,
 // from another one on in each message. Drawing them anew each time took the servers' share of the cores.
 type letter struct {
 	size    int
 	id      int
 	session uint64
-	lines   []byte // twice, so that a message can begin at any
+	lines   []byte
 	content []byte
 }
 
 const (
 	columns  = 76
 	lineSize = columns + len("\r\n")
-	allLines = 4096 // of a session, but for larger messages
+	allLines = 1 << 14 // but for larger messages
 )
 
-func newLetter(size int) *letter {
+func newLetter(size int, lines []byte) *letter {
+	return &letter{size: size, session: rand.Uint64(), lines: lines}
+}
+
+// randomLines returns the lines for messages of that size, twice, so that a message can begin at any.
+func randomLines(size int) (lines []byte) {
 	var seed [32]byte
 	for i := range seed {
 		seed[i] = byte(rand.Uint32())
 	}
 	random := rand.NewChaCha8(seed)
-	l := &letter{size: size, session: rand.Uint64()}
 	noise := make([]byte, columns*3/4)
 	for range max(allLines, size/lineSize) {
 		random.Read(noise)
-		l.lines = append(base64.StdEncoding.AppendEncode(l.lines, noise), "\r\n"...)
+		lines = append(base64.StdEncoding.AppendEncode(lines, noise), "\r\n"...)
 	}
-	l.lines = append(l.lines, l.lines...)
-	return l
+	return append(lines, lines...)
 }
 
 // next is the next message as it is sent, with the final dot. It is valid until the call after it.

@@ -120,7 +120,7 @@ func TestSendSpreadsEveryMessageOnce(t *testing.T) {
 	s := &sink{messages: map[string]int{}, octets: map[int]int{}}
 	smtp, pop3 := s.listen(t, s.smtp), s.listen(t, s.pop3)
 	var filed [mailboxes]int
-	replies, err := send(t.Context(), options{scenario: scenario{sessions: 7, size: 2000}}, smtp, 205, &filed)
+	replies, err := send(t.Context(), options{scenario: scenario{sessions: 7, size: 2000}}, smtp, 205, randomLines(2000), &filed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestSendEndsAtARefusal(t *testing.T) {
 	t.Parallel()
 	s := &sink{messages: map[string]int{}, octets: map[int]int{}, refuse: 30}
 	var filed [mailboxes]int
-	_, err := send(context.Background(), options{scenario: scenario{sessions: 5, size: 1000}}, s.listen(t, s.smtp), 100, &filed)
+	_, err := send(context.Background(), options{scenario: scenario{sessions: 5, size: 1000}}, s.listen(t, s.smtp), 100, randomLines(2000), &filed)
 	if err == nil || !strings.Contains(err.Error(), "4.3.1 full") {
 		t.Errorf("error %v, want the server's reply", err)
 	}

@@ -94,7 +94,8 @@ func load(ctx context.Context, o options, s server, l launch, n int, i instrumen
 
 	// The warm-up lets each server make its processes, files and caches.
 	var filed [mailboxes]int
-	if _, err := send(ctx, o, running.smtp, min(20*o.sessions, n, maxWarmUp), &filed); err != nil {
+	lines := randomLines(o.size)
+	if _, err := send(ctx, o, running.smtp, min(20*o.sessions, n, maxWarmUp), lines, &filed); err != nil {
 		return loaded{}, fmt.Errorf("warm up: %w", err)
 	}
 	if err := awaitDelivery(ctx, running.pop3, filed); err != nil {
@@ -106,7 +107,7 @@ func load(ctx context.Context, o options, s server, l launch, n int, i instrumen
 		}
 	}
 	begin := time.Now()
-	result.replies, err = send(ctx, o, running.smtp, n, &filed)
+	result.replies, err = send(ctx, o, running.smtp, n, lines, &filed)
 	result.accepted = time.Since(begin)
 	if err != nil {
 		return loaded{}, err
