@@ -8,8 +8,8 @@ package localdelivery
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"waybill/internal/directory"
@@ -115,7 +115,7 @@ func (d *delivery) recipient(ctx context.Context, path mail.Address, hops messag
 	if err != nil {
 		return spool.Outcome{Status: d.failed(path, "account could not be looked up", err)}
 	}
-	d.decided(path, "local", fmt.Sprintf("%s is an account of %s", account.Address, account.Address.Domain), nil)
+	d.decided(path, "local", account.Address.String()+" is an account of "+account.Address.Domain, nil)
 	if rule := hops.Loop(d.agent.MaxReceived, account.Address); rule != "" {
 		status := loop.WithText("the message is in a loop: %s", rule)
 		d.decided(path, "loop", rule, &status)
@@ -155,7 +155,7 @@ func (d *delivery) file(ctx context.Context, path, account mail.Address) mail.St
 	ev.Header = []string{prefix}
 	ev.Facts = []trail.Fact{
 		{Name: "mailbox", Value: account.String() + "/" + mailbox.Inbox},
-		{Name: "size", Value: fmt.Sprintf("%d octets", int64(len(prefix))+item.Body.Total())},
+		{Name: "size", Value: strconv.FormatInt(int64(len(prefix))+item.Body.Total(), 10) + " octets"},
 	}
 	status := filed
 	ev.Status = &status

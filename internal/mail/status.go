@@ -16,7 +16,15 @@ func (e Enhanced) String() string {
 	if e == (Enhanced{}) {
 		return ""
 	}
-	return fmt.Sprintf("%d.%d.%d", e[0], e[1], e[2])
+	var b [len("5.999.999") + 8]byte
+	text := b[:0]
+	for i, n := range e {
+		if i > 0 {
+			text = append(text, '.')
+		}
+		text = strconv.AppendUint(text, uint64(n), 10)
+	}
+	return string(text)
 }
 
 // Status is the outcome of one step of mail transfer, in the form in which SMTP says it:
@@ -71,17 +79,26 @@ func (s Status) WithText(format string, args ...any) Status {
 
 // String returns the status on one line: "550 5.1.1 no such user".
 func (s Status) String() string {
-	parts := make([]string, 0, 3)
-	if s.Code != 0 {
-		parts = append(parts, fmt.Sprintf("%03d", s.Code))
+	var b strings.Builder
+	b.Grow(len("550 5.10.10 ") + len(s.Text))
+	add := func(part string) {
+		if part == "" {
+			return
+		}
+		if b.Len() > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(part)
 	}
-	if e := s.Enhanced.String(); e != "" {
-		parts = append(parts, e)
+	switch {
+	case s.Code >= 100:
+		add(strconv.Itoa(s.Code))
+	case s.Code != 0:
+		add(fmt.Sprintf("%03d", s.Code))
 	}
-	if s.Text != "" {
-		parts = append(parts, strings.ReplaceAll(s.Text, "\n", " / "))
-	}
-	return strings.Join(parts, " ")
+	add(s.Enhanced.String())
+	add(strings.ReplaceAll(s.Text, "\n", " / "))
+	return b.String()
 }
 
 // Error is an error that knows what the peer, or the sender, is told.

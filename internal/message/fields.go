@@ -62,8 +62,15 @@ func CountReceived(header []byte) int {
 // named yields the fields of that name.
 func named(header []byte, name string) iter.Seq[Field] {
 	return func(yield func(Field) bool) {
-		for f := range each(header) {
-			if strings.EqualFold(f.Name, name) && !yield(f) {
+		n := 0
+		for raw := range rawFields(header[:min(len(header), MaxHeader)]) {
+			if n++; n > MaxFields {
+				return
+			}
+			if len(raw) <= len(name) || !strings.EqualFold(string(raw[:len(name)]), name) { // most are another one
+				continue
+			}
+			if n, value, ok := splitField(raw); ok && len(n) == len(name) && !yield(Field{Name: n, Raw: raw, Value: value}) {
 				return
 			}
 		}
@@ -89,14 +96,22 @@ func each(header []byte) iter.Seq[Field] {
 // of a Field with false. It ends at the empty line or at the end of header, and has no bounds besides.
 func Walk(header []byte) iter.Seq2[Field, bool] {
 	return func(yield func(Field, bool) bool) {
+		for raw := range rawFields(header) {
+			name, value, ok := splitField(raw)
+			if !yield(Field{Name: name, Raw: raw, Value: value}, ok) {
+				return
+			}
+		}
+	}
+}
+
+// rawFields yields each field and each line that is none, until the empty line or the end of header.
+func rawFields(header []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
 		for rest := header; len(rest) > 0; {
 			raw := rest[:fieldEnd(rest)]
 			rest = rest[len(raw):]
-			if len(trimLineEnd(raw)) == 0 {
-				return
-			}
-			name, value, ok := splitField(raw)
-			if !yield(Field{Name: name, Raw: raw, Value: value}, ok) {
+			if len(trimLineEnd(raw)) == 0 || !yield(raw) {
 				return
 			}
 		}
@@ -165,6 +180,9 @@ func isFieldName(name string) bool {
 // unfold makes one line of a field's value: each fold becomes one space (RFC 5322 §2.2.3 leaves its white space as it
 // is, which is of no use to anybody who reads it).
 func unfold(value []byte) string {
+	if lineEnd(value) == len(value) {
+		return string(bytes.Trim(trimLineEnd(value), " \t"))
+	}
 	var b strings.Builder
 	for first := true; len(value) > 0; first = false {
 		end := lineEnd(value)

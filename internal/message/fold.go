@@ -19,6 +19,7 @@ type folder struct {
 // newFolder begins the field of that name.
 func newFolder(name, indent string) *folder {
 	f := &folder{indent: indent}
+	f.Grow(3 * lineLength)
 	f.WriteString(name)
 	f.WriteByte(':')
 	f.column = len(name) + 1

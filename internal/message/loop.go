@@ -20,13 +20,8 @@ type Hops struct {
 // HopsOf reads them from a header.
 func HopsOf(header []byte) Hops {
 	h := Hops{Received: CountReceived(header)}
-	if !HasField(header, "Delivered-To") {
-		return h
-	}
-	for _, field := range Fields(header) {
-		if strings.EqualFold(field.Name, "Delivered-To") {
-			h.DeliveredTo = append(h.DeliveredTo, strings.ToLower(strings.Trim(field.Value, " \t<>")))
-		}
+	for field := range named(header, "Delivered-To") {
+		h.DeliveredTo = append(h.DeliveredTo, strings.ToLower(strings.Trim(field.Value, " \t<>")))
 	}
 	return h
 }

@@ -38,7 +38,7 @@ func (q *Queue) AtOnce(ctx context.Context, b *store.Batch, item *spool.Item) (e
 	}
 	done := q.event(item, trail.Done, time.Now())
 	done.Attempt = e.attempt
-	return append(append(q.routed(t), r.events...), done), true
+	return slices.Concat(q.routed(t), r.events, []trail.Event{done}), true
 }
 
 // isPlain says whether a recipient is local, and nobody is to be told that it has the message.

@@ -23,8 +23,8 @@ const maxClaimed = 20
 
 // claims returns those fields of a header, on one line each.
 func claims(header []byte) (fields []string) {
-	for _, f := range message.Fields(header) {
-		if claimed[strings.ToLower(f.Name)] && len(fields) < maxClaimed {
+	for f, ok := range message.Walk(header) {
+		if ok && claimed[strings.ToLower(f.Name)] && len(fields) < maxClaimed {
 			fields = append(fields, dialogue.Printable(f.Name+": "+strings.Join(strings.Fields(f.Value), " ")))
 		}
 	}

@@ -26,3 +26,8 @@ var (
 	mailLoop           = mail.NewStatus(554, "5.4.6", "The message is in a loop")
 	accepted           = mail.NewStatus(250, "2.0.0", "Message accepted for delivery")
 )
+
+// acceptedAs is the reply to the dot.
+func acceptedAs(id mail.ID) mail.Status {
+	return mail.Status{Code: accepted.Code, Enhanced: accepted.Enhanced, Text: string(id) + " Message accepted for delivery"}
+}

@@ -3,10 +3,10 @@ package receiver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -93,7 +93,7 @@ func (s *session) commit(ctx context.Context, draft *bodies.Draft, h *header) ma
 			draft.Committed()
 			s.conn.Transcript().Cut()
 			s.last, s.told = item.ID, 1 // the reply to come is told already
-			return accepted.WithText("%s Message accepted for delivery", item.ID)
+			return acceptedAs(item.ID)
 		}
 		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrLimit) {
 			break
@@ -122,7 +122,7 @@ func (s *session) tryCommit(ctx context.Context, draft *bodies.Draft, h *header,
 			return nil, err
 		}
 	}
-	events := append(s.events(item, h.claims, added, now), delivered...)
+	events := s.events(item, h.claims, added, delivered, now)
 	s.r.Trail.Append(&b, item.ID, events)
 	result, err := s.r.Store.Commit(ctx, &b)
 	if err != nil {
@@ -200,12 +200,12 @@ func tlsText(facts *trail.TLS) string {
 }
 
 // events tells the transaction: the peer and its name, each decision, the dialogue with the reply to come,
-// and the fields that were in the message already beside those that we added.
-func (s *session) events(item *spool.Item, fields, added []string, now time.Time) []trail.Event {
+// and the fields that were in the message already beside those that we added; and how it was delivered, if it was at once.
+func (s *session) events(item *spool.Item, fields, added []string, delivered []trail.Event, now time.Time) []trail.Event {
 	base := trail.Event{Actor: s.r.Hostname, Role: string(s.kind), Message: item.ID, Session: s.conn.ID()}
 	reverse := s.reverseEvent()
 	reverse.Message = item.ID
-	events := make([]trail.Event, 0, len(s.tx.decisions)+3)
+	events := make([]trail.Event, 0, len(s.tx.decisions)+3+len(delivered))
 	events = append(events, reverse)
 	for _, d := range s.tx.decisions {
 		d.Message = item.ID
@@ -214,7 +214,7 @@ func (s *session) events(item *spool.Item, fields, added []string, now time.Time
 
 	lines := s.conn.Transcript().Lines()
 	spoken := append([]dialogue.Line(nil), lines[min(s.told, len(lines)):]...)
-	reply := accepted.WithText("%s Message accepted for delivery", item.ID)
+	reply := acceptedAs(item.ID)
 	received := base
 	received.Kind, received.At, received.Took = trail.Received, s.tx.began, now.Sub(s.tx.began)
 	received.Peer, received.TLS = s.trailPeer(s.reverse.name), trail.TLSFacts(s.conn.TLS())
@@ -222,7 +222,7 @@ func (s *session) events(item *spool.Item, fields, added []string, now time.Time
 	received.Header = fields
 	received.Facts = []trail.Fact{
 		{Name: "reverse-path", Value: item.ReversePath.Path()},
-		{Name: "size", Value: fmt.Sprintf("%d octets", item.Body.Size)},
+		{Name: "size", Value: strconv.FormatInt(item.Body.Size, 10) + " octets"},
 	}
 	received.Status = &reply
 
@@ -230,7 +230,7 @@ func (s *session) events(item *spool.Item, fields, added []string, now time.Time
 	taken.Kind, taken.At = trail.Accepted, now
 	taken.Header = added
 	taken.Facts = []trail.Fact{{Name: "queue id", Value: string(item.ID)}}
-	return append(events, received, taken)
+	return append(append(events, received, taken), delivered...)
 }
 
 // ours says whether an error is the store's, and not something that a peer did.

@@ -3,6 +3,7 @@ package smtp
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"waybill/internal/dialogue"
@@ -154,7 +155,7 @@ func (c *content) bareLineEnd() {
 func (c *content) end() {
 	c.ended = true
 	if c.fault == nil {
-		c.line.Transcript.Add(dialogue.Note, fmt.Sprintf("(message: %d octets)", c.size))
+		c.line.Transcript.Add(dialogue.Note, "(message: "+strconv.FormatInt(c.size, 10)+" octets)")
 	} else {
 		c.line.Transcript.Add(dialogue.Note, fmt.Sprintf("(message: refused after %d octets)", c.received))
 	}
