@@ -19,7 +19,8 @@ type known struct {
 
 const (
 	recentKeys = 4096 // in each half
-	// Values of that size are content, of which no batch checks the version.
+	// Values of that size are content, of which no batch checks the version; and what a counter has just numbered is new,
+	// and not checked until somebody has seen the number.
 	recentValue = 1024
 )
 
@@ -52,10 +53,11 @@ func (r *recent) learn(b *store.Batch, w *write, result store.Result) {
 		r.put(key, known{version: store.Absent})
 	}
 	for i := range b.Puts {
-		if key := w.putKey(b, i); len(b.Puts[i].Value) <= recentValue {
-			r.put(key, known{version: result.Version})
-		} else {
+		key, put := w.putKey(b, i), &b.Puts[i]
+		if len(put.Value) > recentValue || len(put.KeySlots) > 0 {
 			r.forget(key)
+		} else {
+			r.put(key, known{version: result.Version})
 		}
 	}
 }
