@@ -19,6 +19,9 @@ const maxAtOnce = 10
 // belong into it too. If all is false, b is of no use: not everybody can get the message so, and it goes through the
 // queue, which finds out who and why.
 func (q *Queue) AtOnce(ctx context.Context, b *store.Batch, item *spool.Item) (events []trail.Event, all bool) {
+	if len(item.Recipients) > maxAtOnce || item.Hops == nil { // the header cannot be read before the batch is committed
+		return nil, false
+	}
 	e := &entry{id: item.ID, item: item, began: time.Now(), attempt: item.Attempts + 1}
 	t := &task{entry: e, nextHop: localHop}
 	for i := range item.Recipients {
@@ -26,9 +29,6 @@ func (q *Queue) AtOnce(ctx context.Context, b *store.Batch, item *spool.Item) (e
 			return nil, false
 		}
 		t.recipients = append(t.recipients, i)
-	}
-	if len(t.recipients) > maxAtOnce {
-		return nil, false
 	}
 	a := t.attemptOf()
 	a.Passing = true

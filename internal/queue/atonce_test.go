@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"waybill/internal/mail"
+	"waybill/internal/message"
 	"waybill/internal/spool"
 	"waybill/internal/store"
 	"waybill/internal/trail"
@@ -40,6 +41,7 @@ func TestAtOnce(t *testing.T) {
 	}{
 		"one":                         {recipients: []string{"you@a.test"}, all: true},
 		"as many as may be":           {recipients: many[1:], all: true},
+		"a long way behind it":        {recipients: []string{"you@a.test"}},
 		"too many":                    {recipients: many},
 		"one elsewhere":               {recipients: []string{"you@a.test", "you@b.test"}},
 		"one who does not exist":      {prepare: refuse(550, "5.1.1"), recipients: []string{"you@a.test", "bad@a.test"}},
@@ -58,6 +60,9 @@ func TestAtOnce(t *testing.T) {
 			r.queue = New(r.options)
 			defer r.store.Close()
 			item := r.accept("me@b.test", c.recipients...)
+			if name != "a long way behind it" {
+				item.Hops = &message.Hops{}
+			}
 			var b store.Batch
 			events, all := r.queue.AtOnce(t.Context(), &b, item)
 			if all != c.all {
