@@ -30,6 +30,7 @@ func (l *loader) check(doc document) {
 		l.wrong(line, "queue.retry", "the list is empty", `write when to try again, like ["1m", "5m", "15m", "1h"]`)
 	}
 	l.checkDomains()
+	l.checkRoutes()
 	l.checkListeners(doc)
 }
 
@@ -65,7 +66,7 @@ func (l *loader) isSet(doc document, key string) bool {
 func (l *loader) checkDomains() {
 	first := map[string]int{}
 	for i, d := range l.config.Domains {
-		place := domainKey(i, "name")
+		place := rowKey(domainTable, i, "name")
 		if _, ok := l.lines[place]; !ok && l.torn {
 			continue
 		} else if !ok {
@@ -87,7 +88,7 @@ func (l *loader) checkDomains() {
 	for i, d := range l.config.Domains {
 		_, domain, _ := cutLast(d.Postmaster, '@')
 		if _, local := first[domain]; d.Postmaster != "" && !local {
-			l.wrong(l.lines[domainKey(i, "postmaster")], "domain.postmaster", domain+" is no domain of this file", "write an address in one of its [[domain]] tables")
+			l.wrong(l.lines[rowKey(domainTable, i, "postmaster")], "domain.postmaster", domain+" is no domain of this file", "write an address in one of its [[domain]] tables")
 		}
 	}
 }

@@ -3,7 +3,10 @@
 package config
 
 import (
+	"net"
 	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -28,6 +31,7 @@ type Config struct {
 	Queue      Queue
 	Limits     Limits
 	Domains    []Domain
+	Routes     []Route
 }
 
 // Listen has the listeners: lists of address:port; empty means off.
@@ -77,8 +81,10 @@ type Resolver struct {
 
 // Queue is the schedule of retries.
 type Queue struct {
-	Retry  []time.Duration // delays between attempts, then the last one again until Expire
-	Expire time.Duration   // age at which a message is given up
+	Retry       []time.Duration // delays between attempts, then the last one again until Expire
+	Expire      time.Duration   // age at which a message is given up
+	Connections int             // attempts at one next hop at the same time
+	Rate        float64         // messages a second to one next hop; 0: as many as it takes
 }
 
 // Limits bound what others can make us do.
@@ -105,4 +111,48 @@ type Domain struct {
 	Name       string // A-labels, lower case
 	Postmaster string // an address; default: the domain's first account
 	NoSCRAM    bool   // its accounts get no SCRAM keys, and those that they have are not used
+}
+
+// Route says how mail for some domains leaves, where that is not by their MX records and the rules for everybody.
+type Route struct {
+	Domains      []string // A-labels, lower case; "*.example.test": below it; "*": all others
+	Via          []Hop    // hosts that take the mail, tried in this order; empty: the domain's MX hosts
+	TLS          string   // RouteTLS…
+	CA           string   // file, PEM: who may have signed the hosts' certificates; "": the system's authorities
+	User         string   // login at the hosts; "": none
+	PasswordFile string
+	Connections  int     // at the same time; 0: that of Queue
+	Rate         float64 // messages a second; 0: that of Queue
+}
+
+// Values of Route.TLS.
+const (
+	RouteTLSOpportunistic = "opportunistic" // if offered, whatever the certificate says
+	RouteTLSRequired      = "required"      // STARTTLS, with a certificate that is valid for the host
+	RouteTLSImplicit      = "implicit"      // TLS from the first byte, with such a certificate
+)
+
+// Hop is a host that takes mail.
+type Hop struct {
+	Host string     // A-labels, lower case; "" if Addr is valid
+	Addr netip.Addr // of a host that is named by its address
+	Port uint16
+}
+
+// String is the hop as it is written: "mail.example.test:25".
+func (h Hop) String() string {
+	host := h.Host
+	if h.Addr.IsValid() {
+		host = h.Addr.String()
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(h.Port)))
+}
+
+// Name names the route where its hosts are given, as a next hop; "" where MX records are followed.
+func (r Route) Name() string {
+	var hops []string
+	for _, h := range r.Via {
+		hops = append(hops, h.String())
+	}
+	return strings.Join(hops, ", ")
 }

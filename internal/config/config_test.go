@@ -77,7 +77,7 @@ func TestPresetsAreTheDefaults(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("hostname = \"m.test\"\ndata = \"/d\"\nlisten.pop3 = [\"127.0.0.1:110\"]\n")
 	for _, s := range settings() {
-		if s.key != "listen.pop3" && s.preset != "" && !strings.HasPrefix(s.key, "domain.") {
+		if s.key != "listen.pop3" && s.preset != "" && !isArrayTable(tableName(s.key)) {
 			text.WriteString(s.key + " = " + s.preset + "\n")
 		}
 	}

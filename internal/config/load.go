@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -28,6 +27,7 @@ func Load(file string) (Config, error) {
 	l := load(file, data)
 	l.checkData()
 	l.checkCertificate()
+	l.checkRouteFiles()
 	return l.result()
 }
 
@@ -61,8 +61,9 @@ type loader struct {
 	file     string
 	config   Config
 	settings map[string]setting
-	lines    map[string]int // where each key was set first; keys of domains have their index: "domain.0.name"
+	lines    map[string]int // where each key was set first; keys of domains and routes have their index: "domain.0.name"
 	domains  []int          // the line of each domain
+	routes   []int          // the line of each route
 	torn     bool           // some lines could not be read
 	end      int            // the last line
 	errors   Errors
@@ -106,17 +107,23 @@ func (l *loader) wrong(line int, key, problem, fix string) {
 	l.errors = append(l.errors, Error{File: l.file, Line: max(line, 1), Key: key, Problem: problem, Fix: fix})
 }
 
-const domainTable = "domain"
+// Tables that stand once for each of several things.
+const (
+	domainTable = "domain"
+	routeTable  = "route"
+)
+
+func isArrayTable(name string) bool { return name == domainTable || name == routeTable }
 
 // document goes through the tables and assignments in their order.
 func (l *loader) document(doc document) {
-	domain := make([]int, len(doc.tables)) // of each table: its index in Domains, or -1
+	row := make([]int, len(doc.tables)) // of each table: its index in Domains or Routes, or -1
 	known := make([]bool, len(doc.tables))
 	seen := map[string]int{}
 	for i, t := range doc.tables {
-		known[i], domain[i] = l.table(t, seen), -1
-		if known[i] && t.name == domainTable {
-			domain[i] = l.addDomain(t.line)
+		known[i], row[i] = l.table(t, seen), -1
+		if known[i] && isArrayTable(t.name) {
+			row[i] = l.addRow(t.name, t.line)
 		}
 	}
 	for _, a := range doc.assignments {
@@ -124,12 +131,18 @@ func (l *loader) document(doc document) {
 		case a.table < 0:
 			l.assign(a, -1)
 		case known[a.table]:
-			l.assign(a, domain[a.table])
+			l.assign(a, row[a.table])
 		}
 	}
 }
 
-func (l *loader) addDomain(line int) int {
+// addRow begins a further domain or route and returns its index.
+func (l *loader) addRow(table string, line int) int {
+	if table == routeTable {
+		l.routes = append(l.routes, line)
+		l.config.Routes = append(l.config.Routes, Route{TLS: RouteTLSOpportunistic})
+		return len(l.routes) - 1
+	}
 	l.domains = append(l.domains, line)
 	l.config.Domains = append(l.config.Domains, Domain{})
 	return len(l.domains) - 1
@@ -146,8 +159,8 @@ func (l *loader) table(t table, seen map[string]int) bool {
 		l.wrong(t.line, shown, "there is no such table", l.suggestTable(t.name))
 		return false
 	}
-	if isArray := t.name == domainTable; isArray != t.array {
-		want := map[bool]string{true: "[[domain]]", false: shown}[isArray]
+	if isArray := isArrayTable(t.name); isArray != t.array {
+		want := map[bool]string{true: "[[" + t.name + "]]", false: shown}[isArray]
 		l.wrong(t.line, map[bool]string{true: "[[" + t.name + "]]", false: shown}[t.array], "this table is written with other brackets", "write "+want)
 		return true
 	}
@@ -160,25 +173,30 @@ func (l *loader) table(t table, seen map[string]int) bool {
 }
 
 // assign sets one key, or those of an inline table.
-func (l *loader) assign(a assignment, domain int) {
+func (l *loader) assign(a assignment, row int) {
 	s, known := l.settings[a.key]
 	switch {
-	case a.key == domainTable && a.value.kind == unstable.Array:
+	case isArrayTable(a.key) && a.value.kind == unstable.Array:
 		for _, item := range a.value.items {
-			l.inline(assignment{key: a.key, line: item.line, value: item}, l.addDomain(item.line))
+			l.inline(assignment{key: a.key, line: item.line, value: item}, l.addRow(a.key, item.line))
 		}
 		return
-	case !known && a.value.kind == unstable.InlineTable && l.isTable(a.key) && a.key != domainTable:
+	case !known && a.value.kind == unstable.InlineTable && l.isTable(a.key) && !isArrayTable(a.key):
 		l.inline(a, -1)
 		return
-	case !known || strings.HasPrefix(a.key, domainTable+".") && domain < 0:
+	case !known || row < 0 && isArrayTable(tableName(a.key)):
 		l.wrong(a.line, a.key, "there is no such key", l.suggestKey(a.key))
 		return
 	}
 	place, t := a.key, target{config: &l.config}
-	if domain >= 0 {
-		t.domain = &l.config.Domains[domain]
-		place = domainKey(domain, lastPart(a.key))
+	if row >= 0 {
+		place = rowKey(tableName(a.key), row, lastPart(a.key))
+	}
+	switch tableName(a.key) {
+	case domainTable:
+		t.domain = &l.config.Domains[row]
+	case routeTable:
+		t.route = &l.config.Routes[row]
 	}
 	if first, twice := l.lines[place]; twice {
 		l.wrong(a.line, a.key, fmt.Sprintf("the key is set already, in line %d", first), "keep one of the two")
@@ -190,22 +208,38 @@ func (l *loader) assign(a assignment, domain int) {
 	}
 }
 
-func (l *loader) inline(a assignment, domain int) {
+func (l *loader) inline(a assignment, row int) {
 	if a.value.kind != unstable.InlineTable {
-		l.wrong(a.line, "[["+domainTable+"]]", "a domain is a table", `write [[domain]] and below it name = "example.test"`)
+		l.wrong(a.line, "[["+a.key+"]]", "a "+a.key+" is a table", "write [["+a.key+"]] and below it "+firstLine[a.key])
 		return
 	}
 	for _, inner := range a.value.keys {
 		inner.key = a.key + "." + inner.key
-		l.assign(inner, domain)
+		l.assign(inner, row)
 	}
 }
 
-func domainKey(domain int, key string) string { return fmt.Sprintf("domain.%d.%s", domain, key) }
+// firstLine is what a table of those that stand several times must have.
+var firstLine = map[string]string{domainTable: `name = "example.test"`, routeTable: `domains = ["example.test"]`}
+
+// rowKey names the place of a key of the domain or route with that index.
+func rowKey(table string, row int, key string) string { return fmt.Sprintf("%s.%d.%s", table, row, key) }
+
+// tableName is the table of a key, "" for none.
+func tableName(key string) string {
+	if name, _, ok := cutLast(key, '.'); ok {
+		return name
+	}
+	return ""
+}
 
 // resolveFiles makes file names relative to the configuration's directory.
 func (l *loader) resolveFiles() {
-	for _, name := range []*string{&l.config.Data, &l.config.TLS.Cert, &l.config.TLS.Key} {
+	names := []*string{&l.config.Data, &l.config.TLS.Cert, &l.config.TLS.Key}
+	for i := range l.config.Routes {
+		names = append(names, &l.config.Routes[i].CA, &l.config.Routes[i].PasswordFile)
+	}
+	for _, name := range names {
 		if *name != "" && !filepath.IsAbs(*name) {
 			*name = filepath.Join(filepath.Dir(l.file), *name)
 		}

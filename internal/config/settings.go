@@ -19,10 +19,11 @@ type setting struct {
 	set     setter
 }
 
-// target is what a setting writes into; domain is set below [[domain]] only.
+// target is what a setting writes into.
 type target struct {
 	config *Config
-	domain *Domain
+	domain *Domain // below [[domain]] only
+	route  *Route  // below [[route]] only
 }
 
 type setter func(target, value) []mistake
@@ -30,6 +31,7 @@ type setter func(target, value) []mistake
 // Defaults of what is not absent or empty when nobody sets it.
 const (
 	defaultExpire      = 120 * time.Hour
+	defaultConnections = 20
 	defaultMessageSize = 50 << 20
 	defaultRecipients  = 1000
 	defaultMinFree     = 64 << 20
@@ -50,13 +52,16 @@ const (
 // maxHeaderSize bounds what may be set as header_size: all that look at headers look so far.
 const maxHeaderSize = 1 << 20
 
+// maxConnections bounds what may be set as connections.
+const maxConnections = 1000
+
 // Default returns the configuration of a file that sets nothing. Hostname and Data have no default.
 func Default() Config {
 	return Config{
 		Auth: Auth{BanAfter: defaultBanAfter, BanTime: defaultBanTime},
 		Queue: Queue{
 			Retry:  []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour},
-			Expire: defaultExpire,
+			Expire: defaultExpire, Connections: defaultConnections,
 		},
 		Limits: Limits{
 			MessageSize: defaultMessageSize, Recipients: defaultRecipients, MinFree: defaultMinFree,
@@ -125,6 +130,10 @@ func settings() []setting {
 			list(func(t target) *[]time.Duration { return &t.config.Queue.Retry }, duration)},
 		{"queue.expire", "time", `"120h"`, "Age at which a message is given up and its sender told.",
 			scalar(func(t target) *time.Duration { return &t.config.Queue.Expire }, duration)},
+		{"queue.connections", "number", "20", "Connections to one next hop at the same time.",
+			scalar(func(t target) *int { return &t.config.Queue.Connections }, atMost(maxConnections, positive(number)))},
+		{"queue.rate", "number", "0", "Messages a second to one next hop; the others wait their turn. Fractions are welcome. `0`: as many as it takes.",
+			fraction(func(t target) *float64 { return &t.config.Queue.Rate })},
 
 		{"limits.message_size", "size", `"50MiB"`, "Largest message, in octets or with KiB, MiB, GiB.",
 			scalar(func(t target) *int64 { return &t.config.Limits.MessageSize }, positive(size))},
@@ -163,6 +172,25 @@ func settings() []setting {
 		{"domain.scram", "true or false", "true", "Whether its accounts can log in by SCRAM, which shows the password to nobody on the way. The keys for it are stored beside the password's " +
 			"hash with each new password, and are [the weaker half](operation.md#passwords) of the two.",
 			negated(func(t target) *bool { return &t.domain.NoSCRAM })},
+
+		{"route.domains", "list of domains", "", "Whose mail takes this way: domain names, `*.example.test` for all below one, `*` for all that no other `[[route]]` names " +
+			"(a smarthost). The longest name that fits decides. Required in each `[[route]]`.",
+			list(func(t target) *[]string { return &t.route.Domains }, pattern)},
+		{"route.via", "list of host:port", "[]", "Hosts that take it, instead of the domains' MX hosts; tried in this order. Names are looked up for their addresses, not for MX records.",
+			list(func(t target) *[]Hop { return &t.route.Via }, hop)},
+		{"route.tls", "text", `"opportunistic"`, "`opportunistic`: TLS if it is offered, whatever the certificate says; `required`: STARTTLS, and a certificate that is valid for " +
+			"the host's name; `implicit`: such TLS from the first byte. With `user` it is one of the last two.",
+			text(func(t target) *string { return &t.route.TLS }, oneOf(RouteTLSOpportunistic, RouteTLSRequired, RouteTLSImplicit))},
+		{"route.ca", "file", `""`, "Certificates, PEM, of the authorities that may have signed the hosts'. Absent: those of the system.",
+			text(func(t target) *string { return &t.route.CA }, file)},
+		{"route.user", "text", `""`, "Login at the hosts. Empty: none.",
+			text(func(t target) *string { return &t.route.User }, file)},
+		{"route.password_file", "file", `""`, "Its password: the first line of a file that only the server may read.",
+			text(func(t target) *string { return &t.route.PasswordFile }, file)},
+		{"route.connections", "number", "0", "Connections to the next hop at the same time. `0`: as `[queue]` says.",
+			scalar(func(t target) *int { return &t.route.Connections }, atMost(maxConnections, number))},
+		{"route.rate", "number", "0", "Messages a second to the next hop. `0`: as `[queue]` says.",
+			fraction(func(t target) *float64 { return &t.route.Rate })},
 	}
 }
 

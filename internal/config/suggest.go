@@ -13,8 +13,8 @@ func tableOf(key string) string {
 	switch {
 	case !ok:
 		return ""
-	case name == domainTable:
-		return "[[domain]]"
+	case isArrayTable(name):
+		return "[[" + name + "]]"
 	}
 	return "[" + name + "]"
 }
