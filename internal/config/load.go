@@ -223,7 +223,9 @@ func (l *loader) inline(a assignment, row int) {
 var firstLine = map[string]string{domainTable: `name = "example.test"`, routeTable: `domains = ["example.test"]`}
 
 // rowKey names the place of a key of the domain or route with that index.
-func rowKey(table string, row int, key string) string { return fmt.Sprintf("%s.%d.%s", table, row, key) }
+func rowKey(table string, row int, key string) string {
+	return fmt.Sprintf("%s.%d.%s", table, row, key)
+}
 
 // tableName is the table of a key, "" for none.
 func tableName(key string) string {

@@ -29,6 +29,7 @@ import (
 	"waybill/internal/queue"
 	"waybill/internal/receiver"
 	"waybill/internal/relay"
+	"waybill/internal/routing"
 	"waybill/internal/smtp"
 	"waybill/internal/spool"
 	"waybill/internal/store"
@@ -66,9 +67,11 @@ type Node struct {
 	logins    *login.Service
 	trail     *trail.Trail
 	resolver  *dns.Client
+	routes    *routing.Table
 	commits   *watched // is engine
 	certs     *certificates
 	metrics   *metrics.Metrics // nil without a listener for HTTP
+	relay     *relay.Relay
 	queue     *queue.Queue
 	receiver  *receiver.Receiver
 	maildrop  *maildrop.Service
@@ -137,17 +140,22 @@ func (n *Node) build(o Options) error {
 	if n.certs, err = openCertificates(c, n.logger); err != nil {
 		return err
 	}
+	if n.routes, err = routing.New(c.Routes); err != nil {
+		return err
+	}
 	n.resolver = dns.NewClient(dns.ClientOptions{Servers: servers, Dial: n.dial, Logger: n.logger})
 	ids := mail.NewIDs(o.Number)
+	n.relay = relay.New(relay.Options{
+		Hostname: c.Hostname, Resolver: n.resolver, Routes: n.routes, Dial: n.dial, Content: n.content, IsSelf: n.isSelf, Logger: n.logger,
+	})
 	n.queue = queue.New(queue.Options{
 		Store: n.engine, Spool: n.spool, Trail: n.trail, IsLocal: n.directory.IsLocal,
+		NextHop: n.routes.NextHop, Limits: n.limits,
 		Local: localdelivery.New(localdelivery.Options{
 			Directory: n.directory, Mailboxes: n.mailboxes, Spool: n.spool, Hostname: c.Hostname,
 			MaxReceived: c.Limits.Received, Logger: n.logger,
 		}),
-		Remote: relay.New(relay.Options{
-			Hostname: c.Hostname, Resolver: n.resolver, Dial: n.dial, Content: n.content, IsSelf: n.isSelf, Logger: n.logger,
-		}),
+		Remote:   n.relay,
 		Hostname: c.Hostname, IDs: ids, Retry: c.Queue.Retry, Expire: c.Queue.Expire, Logger: n.logger,
 	})
 	n.logins = &login.Service{

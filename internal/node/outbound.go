@@ -1,13 +1,14 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/netip"
-)
+	"slices"
 
-// smtpPort is where mail servers find one another.
-const smtpPort = 25
+	"waybill/internal/config"
+)
 
 // dial connects from the source address that suits the target.
 func (n *Node) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -42,10 +43,11 @@ func (n *Node) sources() []netip.Addr {
 	return sources
 }
 
-// isSelf says whether mail relayed to port 25 of addr would come back to this node.
-func (n *Node) isSelf(addr netip.Addr) bool {
-	for _, l := range n.config.Listen.SMTP {
-		if l.Port() != smtpPort {
+// isSelf says whether mail relayed to an address and port would come back to this node.
+func (n *Node) isSelf(to netip.AddrPort) bool {
+	addr := to.Addr()
+	for _, l := range slices.Concat(n.config.Listen.SMTP, n.config.Listen.Submission, n.config.Listen.Submissions) {
+		if l.Port() != to.Port() {
 			continue
 		}
 		if l.Addr() == addr || l.Addr().IsUnspecified() && (addr.IsLoopback() || addr.IsUnspecified() || ofThisMachine(addr)) {
@@ -67,4 +69,13 @@ func ofThisMachine(addr netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// limits says how many connections to a next hop there may be, and how many messages a second it gets.
+func (n *Node) limits(nextHop string) (connections int, rate float64) {
+	r := config.Route{}
+	if route := n.routes.Of(nextHop); route != nil {
+		r = route.Route
+	}
+	return cmp.Or(r.Connections, n.config.Queue.Connections), cmp.Or(r.Rate, n.config.Queue.Rate)
 }

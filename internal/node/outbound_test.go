@@ -51,7 +51,7 @@ func TestIsSelf(t *testing.T) {
 		{"127.0.0.113:25", "127.0.0.123", false},
 		{"127.0.0.113:2525", "127.0.0.113", false},
 	} {
-		if got := nodeListening([]string{test.listen}).isSelf(netip.MustParseAddr(test.addr)); got != test.want {
+		if got := nodeListening([]string{test.listen}).isSelf(netip.AddrPortFrom(netip.MustParseAddr(test.addr), 25)); got != test.want {
 			t.Errorf("listening on %s: isSelf(%s) = %v", test.listen, test.addr, got)
 		}
 	}

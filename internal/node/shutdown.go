@@ -20,6 +20,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 		errs = append(errs, n.control.Close())
 	}
 	errs = append(errs, n.queue.Shutdown(ctx))
+	n.relay.Close(ctx)
 	for _, s := range n.web {
 		errs = append(errs, s.shutdown(ctx))
 		s.listener.Close()

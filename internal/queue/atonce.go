@@ -43,5 +43,6 @@ func (q *Queue) AtOnce(ctx context.Context, b *store.Batch, item *spool.Item) (e
 
 // isPlain says whether a recipient is local, and nobody is to be told that it has the message.
 func (q *Queue) isPlain(r *spool.Recipient) bool {
-	return q.nextHop(r.ForwardPath) == localHop && r.Report.Notify&mail.NotifySuccess == 0
+	name, _ := q.nextHop(r.ForwardPath)
+	return name == localHop && r.Report.Notify&mail.NotifySuccess == 0
 }

@@ -59,7 +59,7 @@ func (q *Queue) plan(item *spool.Item) (*entry, []*task) {
 		if r.State != spool.Pending {
 			continue
 		}
-		name := q.nextHop(r.ForwardPath)
+		name, _ := q.nextHop(r.ForwardPath)
 		t := byHop[name]
 		if t == nil || len(t.recipients) == maxRecipients {
 			t = &task{entry: e, nextHop: name}
@@ -74,12 +74,15 @@ func (q *Queue) plan(item *spool.Item) (*entry, []*task) {
 // localHop is the next hop of every local recipient, whatever its domain: no domain name looks like it.
 const localHop = "(local)"
 
-// nextHop is the domain or address literal that a forward-path leads to, or localHop.
-func (q *Queue) nextHop(path mail.Address) string {
-	if path.Domain == "" || q.IsLocal(path.Domain) {
-		return localHop
+// nextHop is where a forward-path leads to: localHop, or what NextHop says, with the rule that decided.
+func (q *Queue) nextHop(path mail.Address) (name, rule string) {
+	switch {
+	case path.Domain == "":
+		return localHop, "postmaster without a domain is ours"
+	case q.IsLocal(path.Domain):
+		return localHop, path.Domain + " is a local domain"
 	}
-	return path.Domain
+	return q.NextHop(path.Domain)
 }
 
 // attemptOf is what the Deliverer gets: a view that does not change while other tasks of the item are recorded.

@@ -31,23 +31,20 @@ func (q *Queue) routed(t *task) []trail.Event {
 		}
 		ev := q.recipientEvent(e.item, trail.Routed, e.began, i)
 		ev.Attempt = e.attempt
-		ev.Decision = decision(e.item.Recipients[i].ForwardPath, t.nextHop)
+		ev.Decision = q.decision(t.nextHop, e.item.Recipients[i].ForwardPath)
 		events = append(events, ev)
 	}
 	return events
 }
 
-func decision(path mail.Address, nextHop string) *trail.Decision {
-	d := &trail.Decision{Question: "what is the next hop for " + path.String() + "?"}
+func (q *Queue) decision(nextHop string, path mail.Address) *trail.Decision {
+	_, rule := q.nextHop(path)
+	d := &trail.Decision{Question: "what is the next hop for " + path.String() + "?", Outcome: nextHop, Rule: rule}
 	switch {
-	case nextHop != localHop && nextHop[0] == '[':
-		d.Outcome, d.Rule = nextHop, "an address literal is its own next hop"
-	case nextHop != localHop:
-		d.Outcome, d.Rule = "MX of "+nextHop, nextHop+" is not a local domain"
-	case path.Domain == "":
-		d.Outcome, d.Rule = "local", "postmaster without a domain is ours"
-	default:
-		d.Outcome, d.Rule = "local", path.Domain+" is a local domain"
+	case nextHop == localHop:
+		d.Outcome = "local"
+	case nextHop == path.Domain && nextHop[0] != '[':
+		d.Outcome = "MX of " + nextHop
 	}
 	return d
 }

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"waybill/internal/mail"
@@ -23,6 +22,11 @@ type hop struct {
 	running int
 	inRing  bool
 
+	perHop  int           // tasks that may run at a time
+	gap     time.Duration // between the beginnings of two; 0: none
+	nextAt  time.Time     // no task begins before it
+	resting bool          // it will be enlisted at nextAt
+
 	left   []mail.ID // messages on disk that wait for room, in order; see room.go
 	more   bool      // and there are others on disk, that only the due index knows
 	called bool      // left is about to be read
@@ -40,21 +44,39 @@ func (h *hop) tasks() int { return len(h.waiting) + h.running }
 // idle says whether nothing is there for a next hop.
 func (h *hop) idle() bool { return h.tasks() == 0 && len(h.left) == 0 && !h.more && !h.called }
 
-// lane is a fixed pool of workers with the next hops that it serves in turn: each next hop in the ring gives one
-// task (or one group) to a worker and goes to the end of the ring. So one next hop never delays another, however
-// much waits for it. All fields are guarded by Queue.mu, which is the lock of ready.
+// lane is a pool of workers, which come and go with the work, and the next hops that it serves in turn: each next hop in
+// the ring gives one task (or one group) to a worker and goes to the end of the ring. So one next hop never delays
+// another, however much waits for it. All fields are guarded by Queue.mu.
 type lane struct {
-	ready   *sync.Cond
-	workers int
-	perHop  int // tasks of one next hop that run at a time
+	workers int // at most
+	live    int // now
 	group   int // tasks that a worker takes at once
+	limits  func(nextHop string) (attempts int, rate float64)
 	hops    map[string]*hop
 	ring    []*hop
+	hire    func()                            // begins a worker; nil before Queue.Start
+	wake    func(h *hop, after time.Duration) // enlists a next hop later
 	closed  bool
 }
 
-func newLane(mu *sync.Mutex, workers, perHop, group int) *lane {
-	return &lane{ready: sync.NewCond(mu), workers: workers, perHop: perHop, group: group, hops: map[string]*hop{}}
+func newLane(workers, group int, limits func(string) (int, float64)) *lane {
+	return &lane{workers: workers, group: group, limits: limits, hops: map[string]*hop{}}
+}
+
+// start lets workers come.
+func (l *lane) start(hire func()) {
+	l.hire = hire
+	for range l.ring {
+		l.staff()
+	}
+}
+
+// staff has a further worker come, if there may be one.
+func (l *lane) staff() {
+	if l.hire != nil && !l.closed && l.live < l.workers {
+		l.live++
+		l.hire()
+	}
 }
 
 // add puts a task at the end of its next hop's line.
@@ -70,6 +92,11 @@ func (l *lane) hop(name string) *hop {
 	h := l.hops[name]
 	if h == nil {
 		h = &hop{name: name}
+		var rate float64
+		if h.perHop, rate = l.limits(name); rate > 0 {
+			h.gap = time.Duration(float64(time.Second) / rate)
+		}
+		h.perHop = max(h.perHop, 1)
 		l.hops[name] = h
 	}
 	return h
@@ -77,21 +104,24 @@ func (l *lane) hop(name string) *hop {
 
 // enlist puts a next hop that may give out a task into the ring.
 func (l *lane) enlist(h *hop) {
-	if h.inRing || len(h.waiting) == 0 || h.running >= l.perHop {
+	if h.inRing || h.resting || len(h.waiting) == 0 || h.running >= h.perHop {
+		return
+	}
+	if wait := time.Until(h.nextAt); h.gap > 0 && wait > 0 {
+		h.resting = true
+		l.wake(h, wait)
 		return
 	}
 	h.inRing = true
 	l.ring = append(l.ring, h)
-	l.ready.Signal()
+	l.staff()
 }
 
-// take waits for work and returns tasks of one next hop, at most group of them and at most maxRecipients
-// recipients in all; nil when the lane is closed.
+// take returns tasks of one next hop, at most group of them and at most maxRecipients recipients in all; nil when there
+// is no work, or none any more: then the worker has gone.
 func (l *lane) take() []*task {
-	for len(l.ring) == 0 && !l.closed {
-		l.ready.Wait()
-	}
-	if l.closed {
+	if l.closed || len(l.ring) == 0 {
+		l.live--
 		return nil
 	}
 	h := l.ring[0]
@@ -112,6 +142,7 @@ func (l *lane) take() []*task {
 		t.entry.running++
 	}
 	h.running++
+	h.nextAt = time.Now().Add(h.gap)
 	l.enlist(h)
 	return tasks
 }
@@ -125,7 +156,7 @@ func (l *lane) done(h *hop) {
 
 // drop forgets a next hop of which nothing need be remembered.
 func (l *lane) drop(h *hop) {
-	if h.idle() && h.failures == 0 && l.hops[h.name] == h {
+	if h.idle() && h.failures == 0 && !h.resting && !time.Now().Before(h.nextAt) && l.hops[h.name] == h {
 		delete(l.hops, h.name)
 	}
 }
@@ -133,7 +164,7 @@ func (l *lane) drop(h *hop) {
 // forgetQuiet drops the next hops that were quiet once and for which nothing came since.
 func (l *lane) forgetQuiet(now time.Time) {
 	for _, h := range l.hops {
-		if h.idle() && now.Sub(h.quietUntil) > quietMemory {
+		if h.idle() && !h.resting && now.Sub(h.quietUntil) > quietMemory && now.After(h.nextAt) {
 			delete(l.hops, h.name)
 		}
 	}

@@ -3,20 +3,24 @@ package queue
 import (
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"waybill/internal/mail"
 )
 
 func waiting(hop string, recipients int) *task {
 	return &task{entry: &entry{}, nextHop: hop, recipients: make([]int, recipients)}
 }
 
+func limits(attempts int, rate float64) func(string) (int, float64) {
+	return func(string) (int, float64) { return attempts, rate }
+}
+
 func TestNextHopsTakeTurns(t *testing.T) {
 	t.Parallel()
-	var mu sync.Mutex
-	l := newLane(&mu, 10, 2, 1)
-	mu.Lock()
-	defer mu.Unlock()
+	l := newLane(10, 1, limits(2, 0))
 	for range 1000 {
 		l.add(waiting("dead.test", 1))
 	}
@@ -31,7 +35,7 @@ func TestNextHopsTakeTurns(t *testing.T) {
 		t.Fatalf("taken: %v, want %v", got, want)
 	}
 	if len(l.ring) != 0 {
-		t.Errorf("dead.test may give out a third task with %d places", l.perHop)
+		t.Errorf("dead.test may give out a third task with two places")
 	}
 	l.add(waiting("c.test", 1))
 	if got := l.take()[0].nextHop; got != "c.test" {
@@ -45,10 +49,7 @@ func TestNextHopsTakeTurns(t *testing.T) {
 
 func TestGroupIsBounded(t *testing.T) {
 	t.Parallel()
-	var mu sync.Mutex
-	l := newLane(&mu, 1, 1, 5)
-	mu.Lock()
-	defer mu.Unlock()
+	l := newLane(1, 5, limits(1, 0))
 	for _, n := range []int{1, 1, 1, 1, 1, 1, 60, 40, 60, 41, 100, 100} {
 		l.add(waiting("x", n))
 	}
@@ -68,4 +69,45 @@ func TestGroupIsBounded(t *testing.T) {
 	if len(l.hops) != 0 {
 		t.Errorf("%d next hops are remembered for nothing", len(l.hops))
 	}
+}
+
+// A next hop with a rate gets its messages one after the other, and nobody else waits for it.
+func TestRate(t *testing.T) {
+	var began time.Time
+	bubble(t, func(r *rig) {
+		r.options.Limits = func(hop string) (int, float64) {
+			if hop == "slow.test" {
+				return 5, 0.5
+			}
+			return 5, 0
+		}
+	}, func(t *testing.T, r *rig) {
+		began = time.Now()
+		var slow, fast []mail.ID
+		for range 10 {
+			slow = append(slow, r.send("me@a.test", "you@slow.test"))
+			fast = append(fast, r.send("me@a.test", "you@fast.test"))
+		}
+		synctest.Wait()
+		for _, id := range fast {
+			if r.load(id) != nil {
+				t.Error("a message waits for another next hop's rate")
+			}
+		}
+		left := func() (n int) {
+			for _, id := range slow {
+				if r.load(id) != nil {
+					n++
+				}
+			}
+			return n
+		}
+		for want := 9; want >= 0; want-- {
+			if n := left(); n != want {
+				t.Errorf("%s after the first message %d are left, want %d", time.Since(began), n, want)
+			}
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+		}
+	})
 }

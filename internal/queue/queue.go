@@ -37,12 +37,18 @@ type Deliverer interface {
 
 // Options is what a Queue works with. Where a default is named, zero means it; all else is required.
 type Options struct {
-	Store    store.Store
-	Spool    *spool.Spool
-	Trail    *trail.Trail
-	Local    Deliverer
-	Remote   Deliverer
-	IsLocal  func(domain string) bool
+	Store   store.Store
+	Spool   *spool.Spool
+	Trail   *trail.Trail
+	Local   Deliverer
+	Remote  Deliverer
+	IsLocal func(domain string) bool
+	// NextHop says where mail for a domain or address literal that is not local goes, and by which rule. Default: there.
+	NextHop func(domain string) (nextHop, rule string)
+	// Limits says how many attempts at a next hop may run at once, and how many may begin in a second (0: any number).
+	// Default: PerHop, any number.
+	Limits func(nextHop string) (attempts int, rate float64)
+
 	Hostname string          // names the queue in events and DSNs
 	IDs      *mail.IDs       // of DSNs
 	Retry    []time.Duration // delays between attempts, then the last one again; default 1m, 5m, 15m, 1h
@@ -53,7 +59,7 @@ type Options struct {
 	Logger     *slog.Logger // default: discards
 
 	LocalWorkers  int // default 1: two would halve the groups that are filed in one batch
-	RemoteWorkers int // attempts at other servers that run at once; default 200
+	RemoteWorkers int // attempts at other servers that run at once; default 1000
 	PerHop        int // of them, for one next hop; default 20
 	LocalGroup    int // messages that are filed in one batch, at most; default 50
 	HopRoom       int // attempts at one next hop, or little more, that are in memory, waiting or running; default 8 x PerHop
@@ -99,20 +105,39 @@ func New(o Options) *Queue {
 	setDefault(&o.Expire, 5*24*time.Hour)
 	setDefault(&o.DelayAfter, 4*time.Hour)
 	setDefault(&o.LocalWorkers, 1)
-	setDefault(&o.RemoteWorkers, 200)
+	setDefault(&o.RemoteWorkers, 1000)
 	setDefault(&o.PerHop, 20)
 	setDefault(&o.LocalGroup, 50)
 	setDefault(&o.HopRoom, 8*o.PerHop)
 	setDefault(&o.MaxActive, 20000)
 	setDefault(&o.MaxRecipients, 200_000)
+	if o.NextHop == nil {
+		o.NextHop = func(domain string) (string, string) { return domain, domain + " is not a local domain" }
+	}
+	if o.Limits == nil {
+		o.Limits = func(string) (int, float64) { return o.PerHop, 0 }
+	}
 	q := &Queue{
 		Options: o, schedule: newSchedule(o.Retry),
 		active: map[mail.ID]*entry{}, scanned: map[mail.ID]time.Time{}, left: map[mail.ID]struct{}{},
 		kick: make(chan struct{}, 1), closing: make(chan struct{}), stop: func() {},
 	}
-	q.local = newLane(&q.mu, o.LocalWorkers, o.LocalWorkers, o.LocalGroup)
-	q.remote = newLane(&q.mu, o.RemoteWorkers, o.PerHop, 1)
+	q.local = newLane(o.LocalWorkers, o.LocalGroup, func(string) (int, float64) { return o.LocalWorkers, 0 })
+	q.remote = newLane(o.RemoteWorkers, 1, o.Limits)
+	q.local.wake, q.remote.wake = q.wakeLater(q.local), q.wakeLater(q.remote)
 	return q
+}
+
+// wakeLater lets a next hop of the lane give out tasks again after some time.
+func (q *Queue) wakeLater(l *lane) func(*hop, time.Duration) {
+	return func(h *hop, after time.Duration) {
+		time.AfterFunc(after, func() {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			h.resting = false
+			l.enlist(h)
+		})
+	}
 }
 
 func setDefault[T int | time.Duration](v *T, to T) {
@@ -129,15 +154,13 @@ func (q *Queue) Start(ctx context.Context) error {
 	}
 	ctx, q.stop = context.WithCancel(ctx)
 	context.AfterFunc(ctx, q.close)
-	for range q.local.workers {
-		q.running.Go(func() { q.work(ctx, q.local, q.deliverLocal) })
-	}
-	for range q.remote.workers {
-		q.running.Go(func() { q.work(ctx, q.remote, q.deliverRemote) })
-	}
-	q.wantScan(time.Now())
 	q.running.Go(func() { q.scanLoop(ctx) })
 	q.running.Go(func() { q.watchStore(ctx) })
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.local.start(func() { q.running.Go(func() { q.work(ctx, q.local, q.deliverLocal) }) })
+	q.remote.start(func() { q.running.Go(func() { q.work(ctx, q.remote, q.deliverRemote) }) })
+	q.wantScanLocked(time.Now())
 	return nil
 }
 
@@ -166,8 +189,6 @@ func (q *Queue) close() {
 		return
 	}
 	q.closed, q.local.closed, q.remote.closed = true, true, true
-	q.local.ready.Broadcast()
-	q.remote.ready.Broadcast()
 	close(q.closing)
 }
 

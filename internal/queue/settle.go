@@ -70,9 +70,9 @@ func (q *Queue) fill(ctx context.Context, b *store.Batch, s *settlement, r repor
 	s.events = append(q.routed(t), r.events...)
 
 	last := e.open == 1
-	due := item.Due
+	due, why := item.Due, ""
 	if last && !r.brokenOff {
-		due = q.nextAttempt(e, v, now)
+		due, why = q.nextAttempt(e, v, now)
 	}
 	s.late = append(slices.Clone(e.late), v.deferred...)
 	var delays []notice
@@ -85,6 +85,9 @@ func (q *Queue) fill(ctx context.Context, b *store.Batch, s *settlement, r repor
 	if last {
 		for i := range s.held {
 			s.held[i].NextAt = due
+			if why != "" {
+				s.held[i].Facts = append(s.held[i].Facts, trail.Fact{Name: "next attempt", Value: why})
+			}
 		}
 		s.events, s.held = append(s.events, s.held...), nil
 	}
@@ -102,16 +105,20 @@ func (q *Queue) fill(ctx context.Context, b *store.Batch, s *settlement, r repor
 }
 
 // nextAttempt is when a message is due after the last task of a round. Recipients that had no turn in it, for want of
-// room in memory, are due as before, unless others have to wait.
-func (q *Queue) nextAttempt(e *entry, v verdicts, now time.Time) time.Time {
+// room in memory, are due as before, unless others have to wait. why is a reason besides the schedule.
+func (q *Queue) nextAttempt(e *entry, v verdicts, now time.Time) (due time.Time, why string) {
 	if e.lost || e.left != "" && len(e.held)+len(v.deferred) == 0 {
-		return e.item.Due
+		return e.item.Due, ""
 	}
 	expires := e.item.Expires
 	if e.delayed {
 		expires = now.Add(q.Expire)
 	}
-	return q.schedule.next(now, e.attempt, expires)
+	due = q.schedule.next(now, e.attempt, expires)
+	if soon, grey := greyDelay(slices.Concat(e.late, v.deferred), e.attempt); grey && now.Add(soon).Before(due) {
+		return now.Add(soon), "sooner than the schedule says: the host greylists, and takes what comes again"
+	}
+	return due, ""
 }
 
 func isPending(r spool.Recipient) bool { return r.State == spool.Pending }

@@ -42,6 +42,8 @@ var (
 	dnsFailed     = mail.NewStatus(451, "4.4.3", "")
 	noAnswer      = mail.NewStatus(451, "4.4.1", "")
 	badConnection = mail.NewStatus(451, "4.4.2", "")
+	loginFailed   = mail.NewStatus(454, "4.7.0", "")
+	tlsRequired   = mail.NewStatus(454, "4.7.4", "")
 	localError    = mail.NewStatus(451, "4.3.0", "")
 	notConverted  = mail.NewStatus(554, "5.6.3", "") // RFC 6152 §3
 	addressUTF8   = mail.NewStatus(553, "5.6.7", "") // RFC 6531 §3.5

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -54,9 +53,16 @@ func (s *session) sessionEvent(kind trail.Kind) trail.Event {
 	ev := s.event(kind, s.began)
 	ev.Took = time.Since(s.began)
 	ev.Session = s.id
-	ev.Peer = &trail.Peer{Addr: netip.AddrPortFrom(s.target.addr, smtpPort).String()}
-	ev.TLS = s.tls
+	ev.Peer = &trail.Peer{Addr: s.target.addr.String()}
 	ev.Facts = []trail.Fact{{Name: "host", Value: s.target.host}}
+	if s.conn == nil {
+		return ev
+	}
+	ev.TLS = s.conn.tls
+	if s.before > 0 {
+		ev.Facts = append(ev.Facts, trail.Fact{Name: "connection", Value: fmt.Sprintf("open since %s; %d before this one went the same way",
+			s.conn.began.UTC().Format(time.TimeOnly), s.before)})
+	}
 	return ev
 }
 
@@ -69,8 +75,8 @@ func (s *session) add(ev trail.Event) {
 
 // addDialogue puts the dialogue, goodbye included, into the session's first event; the others have its Session.
 func (s *session) addDialogue() {
-	if s.told && s.client != nil {
-		s.events[s.at].Dialogue = s.client.Transcript().Lines()
+	if s.told && s.conn != nil {
+		s.events[s.at].Dialogue = s.conn.client.Transcript().Cut()
 	}
 }
 

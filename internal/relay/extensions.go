@@ -7,12 +7,12 @@ import (
 )
 
 func (s *session) speaksDSN() bool {
-	_, offered := s.client.Extension("DSN")
+	_, offered := s.conn.client.Extension("DSN")
 	return offered
 }
 
 func (s *session) speaksUTF8() bool {
-	_, offered := s.client.Extension("SMTPUTF8")
+	_, offered := s.conn.client.Extension("SMTPUTF8")
 	return offered
 }
 

@@ -28,7 +28,7 @@ func (n *network) next(addr string) (section, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for i, h := range n.hosts {
-		if h.name == "host "+addr {
+		if h.name == "host "+strings.TrimSuffix(addr, ":25") {
 			n.hosts = append(n.hosts[:i:i], n.hosts[i+1:]...)
 			return h, true
 		}
@@ -37,11 +37,7 @@ func (n *network) next(addr string) (section, bool) {
 }
 
 func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error) {
-	addr, port, err := net.SplitHostPort(address)
-	if err != nil || port != "25" {
-		n.t.Errorf("dialled %q (%v)", address, err)
-	}
-	host, ok := n.next(addr)
+	host, ok := n.next(address)
 	switch {
 	case !ok:
 		n.t.Errorf("an unexpected connection to %s", address)
@@ -104,6 +100,11 @@ func (p *peer) play(line string) bool {
 			return false
 		}
 		p.conn, p.in = server, bufio.NewReader(server)
+	case "BADTLS":
+		if tls.Server(p.conn, p.tls).Handshake() == nil {
+			p.t.Errorf("%s: the handshake succeeded", p.name)
+		}
+		return false
 	case "GARBAGE":
 		p.conn.Read(make([]byte, 4096))
 		io.WriteString(p.conn, "this is no handshake\r\n")

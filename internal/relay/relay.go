@@ -3,7 +3,11 @@
 // call; when to try again is the queue's business.
 //
 // TLS is opportunistic (RFC 3207, RFC 7435): used when offered, whatever the certificate says, and given up for
-// plain text when the handshake fails, since mail that leaves in the clear is still mail that arrives.
+// plain text when the handshake fails, since mail that leaves in the clear is still mail that arrives. A route may
+// demand more.
+//
+// Connections are used again while messages for a host come one upon the other (pool), and addresses that did not
+// answer are tried last for a while (memory).
 package relay
 
 import (
@@ -16,6 +20,7 @@ import (
 	"time"
 
 	"waybill/internal/dns"
+	"waybill/internal/routing"
 	"waybill/internal/spool"
 	"waybill/internal/store"
 	"waybill/internal/trail"
@@ -34,13 +39,19 @@ type Content interface {
 	io.Closer
 }
 
-// Options is what a Relay works with. All but IsSelf, Logger and AttemptTime is required.
+// Routes knows the next hops that are not to be found by MX records, or have rules of their own. Of returns nil for others.
+type Routes interface {
+	Of(nextHop string) *routing.Route
+}
+
+// Options is what a Relay works with. All but IsSelf, Routes, Logger and AttemptTime is required.
 type Options struct {
 	Hostname string // said in EHLO; never relayed to
 	Resolver Resolver
-	Dial     func(ctx context.Context, network, address string) (net.Conn, error) // address is always IP:25
+	Dial     func(ctx context.Context, network, address string) (net.Conn, error) // address is IP:port
 	Content  func(ctx context.Context, item *spool.Item) (Content, error)         // opens a message, once for each transaction
-	IsSelf   func(addr netip.Addr) bool                                           // mail to addr would come back to this server
+	IsSelf   func(addr netip.AddrPort) bool                                       // mail to addr would come back to this server
+	Routes   Routes
 	Logger   *slog.Logger
 
 	// AttemptTime bounds one attempt at one next hop, over all its hosts and however slowly they answer. Each KiB
@@ -52,12 +63,17 @@ type Options struct {
 type Relay struct {
 	Options
 	shuffle func(n int, swap func(i, j int))
+	memory  *memory
+	pool    *pool
 }
 
 // New returns a Relay.
 func New(o Options) *Relay {
 	if o.IsSelf == nil {
-		o.IsSelf = func(netip.Addr) bool { return false }
+		o.IsSelf = func(netip.AddrPort) bool { return false }
+	}
+	if o.Routes == nil {
+		o.Routes = noRoutes{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -65,8 +81,15 @@ func New(o Options) *Relay {
 	if o.AttemptTime <= 0 {
 		o.AttemptTime = attemptTime
 	}
-	return &Relay{Options: o, shuffle: rand.Shuffle}
+	return &Relay{Options: o, shuffle: rand.Shuffle, memory: newMemory(), pool: newPool()}
 }
+
+type noRoutes struct{}
+
+func (noRoutes) Of(string) *routing.Route { return nil }
+
+// Close ends the connections that wait for another message, when no attempt runs any more.
+func (r *Relay) Close(ctx context.Context) { r.pool.close(ctx) }
 
 const (
 	role     = "MTA"
@@ -79,6 +102,7 @@ const (
 	quitWait        = time.Second      // for the reply to QUIT: until then the outcome is not recorded
 	connectWait     = 30 * time.Second // for one of several addresses
 	connectWaitLast = 2 * time.Minute  // for the last one
+	greetWait       = time.Minute      // for the greeting of one of several; of the last one as long as RFC 5321 §4.5.3.2.1 says
 )
 
 // Deliver makes one attempt at the recipients of the next hop. Every recipient gets an outcome: 2xx when a host has
@@ -104,29 +128,45 @@ func (d *delivery) run(ctx context.Context) {
 	if !ok {
 		return
 	}
+	var later []target // did not answer a while ago
 	for i, group := range route.groups {
 		if d.outOfTime(ctx) {
 			return
 		}
-		targets, self := d.targets(ctx, group)
+		targets, self := d.targets(ctx, route, group)
 		if self {
 			d.loopsBack(route)
-			return
+			break
 		}
 		for j, t := range targets {
-			t.last = i == len(route.groups)-1 && j == len(targets)-1
-			if d.tries++; d.tries > maxTries || d.outOfTime(ctx) {
+			if d.relay.memory.hasFailed(t.addr) {
+				later = append(later, t)
+				continue
+			}
+			t.last = i == len(route.groups)-1 && j == len(targets)-1 && len(later) == 0
+			if d.tryOne(ctx, t) {
 				return
 			}
-			d.try(ctx, t)
-			if d.open() == 0 || d.taken {
-				return
-			}
+		}
+	}
+	for i, t := range later {
+		t.last = i == len(later)-1
+		if d.tryOne(ctx, t) {
+			return
 		}
 	}
 	if d.tries == 0 && d.why.Code == 0 {
 		d.refuse(ours(noAddress.WithText("no host that takes mail for %s has an address", d.attempt.NextHop)))
 	}
+}
+
+// tryOne tries a target and says whether the attempt is over.
+func (d *delivery) tryOne(ctx context.Context, t target) bool {
+	if d.tries++; d.tries > maxTries || d.outOfTime(ctx) {
+		return true
+	}
+	d.try(ctx, t)
+	return d.open() == 0 || d.taken
 }
 
 // outOfTime says whether the attempt must end although hosts are left; then nothing that was found so far is final.

@@ -29,6 +29,20 @@ func checkTLS(t *testing.T, name string, events []trail.Event) {
 	}
 }
 
+// checkVerified wants the last event to show TLS with a certificate that was checked, and no secret.
+func checkVerified(t *testing.T, events []trail.Event) {
+	t.Helper()
+	ev := events[len(events)-1]
+	if ev.TLS == nil || !ev.TLS.Verified {
+		t.Errorf("TLS: %+v", ev.TLS)
+	}
+	for _, line := range ev.Dialogue {
+		if strings.Contains(line.Text, "AG1lAHNlY3JldA") {
+			t.Errorf("the password is written down: %s", line.Text)
+		}
+	}
+}
+
 func TestIDIn(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -78,7 +92,7 @@ func TestHostsAreBounded(t *testing.T) {
 // Words of a peer are kept within bounds: they are stored with the recipient, shown and sent on in a DSN.
 func TestWordsAreBounded(t *testing.T) {
 	t.Parallel()
-	s := &session{target: target{host: "mx.b.test"}}
+	s := &session{target: target{place: place{host: "mx.b.test"}}}
 	v := s.words(mail.Status{Code: 550, Text: strings.Repeat("x\n\x1b[31m", 100000)}, nil)
 	if len(v.Text) > 1000 || strings.ContainsAny(v.Text, "\x1b\n") {
 		t.Errorf("%d octets of a peer's words are kept: %.60q", len(v.Text), v.Text)
@@ -112,7 +126,7 @@ func TestEnvelope(t *testing.T) {
 			{ForwardPath: path("new"), Original: path("alias")}, {ForwardPath: path("new"), Original: path("\u00fc")},
 		},
 	}
-	s := &session{delivery: &delivery{attempt: spool.Attempt{Item: item, Recipients: []int{0, 1, 2, 3, 4}}}, client: &smtp.Client{}}
+	s := &session{delivery: &delivery{attempt: spool.Attempt{Item: item, Recipients: []int{0, 1, 2, 3, 4}}}, conn: &connection{client: &smtp.Client{}}}
 	tx := s.envelope([]int{0, 2, 3, 4})
 	if tx.DSN != item.DSN || tx.Body != item.BodyType || tx.UTF8 { // nobody has offered SMTPUTF8
 		t.Errorf("transaction %+v", tx)

@@ -10,8 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"waybill/internal/config"
 	"waybill/internal/dns"
 	"waybill/internal/mail"
+	"waybill/internal/routing"
 	"waybill/internal/trail"
 )
 
@@ -19,33 +21,38 @@ import (
 type route struct {
 	nextHop  string
 	groups   [][]host
-	implicit bool // no MX: the domain itself is the host (RFC 5321 §5.1)
+	implicit bool           // no MX: the domain itself is the host (RFC 5321 §5.1)
+	static   *routing.Route // what the configuration says of it; nil: nothing
 }
 
-// host is a mail exchanger, or the target of an address literal.
+// host is a mail exchanger, the target of an address literal, or a host that the configuration names.
 type host struct {
 	name       string
 	preference uint16
-	addr       netip.Addr // valid for an address literal only
+	addr       netip.Addr // valid where no name is to be looked up
+	port       uint16
 }
 
 // target is one address to try.
 type target struct {
-	host string
-	addr netip.Addr
+	place
 	last bool // nothing is left to try after it
 }
 
 // findRoute finds the hosts for the next hop. If there are none, the recipients have got their outcomes.
 func (d *delivery) findRoute(ctx context.Context) (*route, bool) {
-	r := &route{nextHop: d.attempt.NextHop}
+	r := &route{nextHop: d.attempt.NextHop, static: d.relay.Routes.Of(d.attempt.NextHop)}
+	if r.static != nil && len(r.static.Via) > 0 {
+		r.groups = configured(r.static.Via)
+		return r, true
+	}
 	if strings.HasPrefix(r.nextHop, "[") {
 		addr, err := mail.ParseLiteral(r.nextHop)
 		if err != nil {
 			d.refuse(ours(noSuchDomain.WithText("%s", err)))
 			return nil, false
 		}
-		r.groups = [][]host{{{name: r.nextHop, addr: addr}}}
+		r.groups = [][]host{{{name: r.nextHop, addr: addr, port: smtpPort}}}
 		return r, true
 	}
 	began := time.Now()
@@ -65,6 +72,18 @@ func (d *delivery) findRoute(ctx context.Context) (*route, bool) {
 		d.because(ours(status))
 	}
 	return r, status.Code == 0
+}
+
+// configured returns the hosts of a route, each a group of its own: they are tried in their order.
+func configured(via []config.Hop) (groups [][]host) {
+	for _, hop := range via {
+		h := host{name: hop.Host, addr: hop.Addr, port: hop.Port}
+		if hop.Addr.IsValid() {
+			h.name = mail.Literal(hop.Addr)
+		}
+		groups = append(groups, []host{h})
+	}
+	return groups
 }
 
 // choose makes the route out of the answer to the MX question, or says why there is none.
@@ -130,7 +149,7 @@ func (r *Relay) order(records []dns.MX) [][]host {
 		if i == 0 || mx.Preference != records[i-1].Preference {
 			groups = append(groups, nil)
 		}
-		h := host{name: strings.ToLower(strings.TrimSuffix(mx.Host, ".")), preference: mx.Preference}
+		h := host{name: strings.ToLower(strings.TrimSuffix(mx.Host, ".")), preference: mx.Preference, port: smtpPort}
 		groups[len(groups)-1] = append(groups[len(groups)-1], h)
 	}
 	return groups
@@ -154,17 +173,18 @@ func (r *route) describe(status mail.Status) string {
 }
 
 // targets looks up the addresses of a group's hosts. self says that one of them is this server.
-func (d *delivery) targets(ctx context.Context, group []host) (targets []target, self bool) {
+func (d *delivery) targets(ctx context.Context, r *route, group []host) (targets []target, self bool) {
 	for _, h := range group {
 		addrs := []netip.Addr{h.addr}
 		if !h.addr.IsValid() {
 			addrs = d.addrs(ctx, h.name)
 		}
 		for _, addr := range addrs {
-			if d.relay.IsSelf(addr) {
+			to := netip.AddrPortFrom(addr, h.port)
+			if d.relay.IsSelf(to) {
 				return nil, true
 			}
-			targets = append(targets, target{host: h.name, addr: addr})
+			targets = append(targets, target{place: place{host: h.name, addr: to, route: r.static}})
 		}
 	}
 	return targets, false

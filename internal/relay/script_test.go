@@ -2,8 +2,11 @@ package relay
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -13,8 +16,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"waybill/internal/config"
 	"waybill/internal/dns/dnstest"
 	"waybill/internal/mail"
+	"waybill/internal/routing"
 	"waybill/internal/spool"
 	"waybill/internal/store/bodies"
 )
@@ -23,12 +28,13 @@ import (
 //
 //	message   reverse-path: me@a.test / recipients: you@b.test, … / next-hop: b.test (default: the domain of the
 //	          first recipient) / body: 8BITMIME / size: 1234 / text: a further line of content / smtputf8: yes /
+//	          via: host:port, … / tls: required / login: user password: its route /
 //	          ret: FULL / envid: x / report: notify (a number) and ORCPT of the recipients, as "6 rfc822;a@b.test, …"
 //	dns       what the resolver knows, as package dnstest reads it; what is not there does not exist
 //	self      addresses of this server
-//	host A    what the host with that address does on its next connection, in order: "S: " sends a line, "C: "
+//	host A    what the host with that address (and port, if it is not 25) does on its next connection, in order: "S: " sends a line, "C: "
 //	          expects one ("*" at its end stands for anything), "M:" expects content up to its dot, "T: 5m1s" lets
-//	          time pass, "TLS" does a handshake, "GARBAGE" answers the handshake with something else, "CLOSE"
+//	          time pass, "TLS" does a handshake, "BADTLS" one that fails, "GARBAGE" answers the handshake with something else, "CLOSE"
 //	          closes; a first line "REFUSED" or "SILENT" refuses or ignores the connection
 //	outcomes  the expected outcomes, one line for each recipient ("*" as above), with "(DSN)" if the host reports
 //	events    the expected events: kind and text or status, one a line ("*" as above)
@@ -117,7 +123,7 @@ func (s script) attempt(t *testing.T) spool.Attempt {
 		item.Recipients = append(item.Recipients, spool.Recipient{ForwardPath: parse(text), State: spool.Pending})
 		a.Recipients = append(a.Recipients, i)
 	}
-	a.NextHop = item.Recipients[0].ForwardPath.Domain
+	a.NextHop = cmp.Or(s.value("via"), item.Recipients[0].ForwardPath.Domain)
 	if reports := s.value("report"); reports != "" {
 		for i, text := range strings.Split(reports, ", ") {
 			item.Recipients[i].Report = parseReport(t, text)
@@ -125,6 +131,37 @@ func (s script) attempt(t *testing.T) spool.Attempt {
 	}
 	return a
 }
+
+// routes is the route of the message, if it has one.
+func (s script) routes(t *testing.T, certificate tls.Certificate) Routes {
+	if s.value("via") == "" {
+		return noRoutes{}
+	}
+	r := &routing.Route{Route: config.Route{TLS: cmp.Or(s.value("tls"), config.RouteTLSOpportunistic)}, Roots: x509.NewCertPool()}
+	for _, via := range strings.Split(s.value("via"), ", ") {
+		host, port, err := net.SplitHostPort(via)
+		if err != nil {
+			t.Fatal(err)
+		}
+		number, _ := strconv.Atoi(port)
+		hop := config.Hop{Host: host, Port: uint16(number)}
+		if addr, err := netip.ParseAddr(host); err == nil {
+			hop.Host, hop.Addr = "", addr
+		}
+		r.Via = append(r.Via, hop)
+	}
+	authority, err := x509.ParseCertificate(certificate.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Roots.AddCert(authority)
+	r.User, r.Password, _ = strings.Cut(s.value("login"), " ")
+	return oneRoute{r}
+}
+
+type oneRoute struct{ *routing.Route }
+
+func (r oneRoute) Of(string) *routing.Route { return r.Route }
 
 func parseReport(t *testing.T, text string) (r mail.Report) {
 	notify, orcpt, _ := strings.Cut(text, " ")
@@ -203,9 +240,10 @@ func runScript(t *testing.T, s script, certificate tls.Certificate) {
 		Content: func(context.Context, *spool.Item) (Content, error) {
 			return contentReader{bytes.NewReader([]byte(content + s.furtherLine()))}, nil
 		},
-		IsSelf: func(addr netip.Addr) bool {
+		Routes: s.routes(t, certificate),
+		IsSelf: func(to netip.AddrPort) bool {
 			for _, line := range s.lines("self") {
-				if line == addr.String() {
+				if line == to.Addr().String() {
 					return true
 				}
 			}
@@ -242,6 +280,9 @@ func runScript(t *testing.T, s script, certificate tls.Certificate) {
 	}
 	if want := s.lines("tls"); want != nil {
 		checkTLS(t, want[0], events)
+	}
+	if s.has("verified") {
+		checkVerified(t, events)
 	}
 	if s.has("took") {
 		compare(t, "took", s.lines("took"), []string{took.String()})

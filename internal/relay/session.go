@@ -2,134 +2,174 @@ package relay
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"time"
 
+	"waybill/internal/config"
 	"waybill/internal/dialogue"
 	"waybill/internal/mail"
 	"waybill/internal/smtp"
-	"waybill/internal/trail"
 )
 
-// session is one connection to one target, with the transactions on it. Where connections are to be reused one
-// day, connect is the place: everything after it begins with a client that is ready for MAIL.
+// session is what one connection, new or used before, is to one delivery: the transactions on it.
 type session struct {
 	*delivery
 	target target
 	id     string
 	began  time.Time
-	client *smtp.Client
-	tls    *trail.TLS
+	conn   *connection
+	before int  // transactions on the connection before this delivery
+	stale  bool // the host had closed the connection before our first word
 
 	told bool // an event of the session exists:
 	at   int  // the first one, which gets the dialogue
 }
 
-// try sends the message to one target: with TLS if it offers that, and in plain text on a fresh connection if the
-// handshake then fails.
+// try sends the message to one target: on a connection that waits there; or with TLS if it offers that, and in plain text
+// on a fresh connection if the handshake then fails and nobody demands TLS.
 func (d *delivery) try(ctx context.Context, t target) {
-	if d.trySession(ctx, t, true) {
-		d.trySession(ctx, t, false)
+	conn := d.relay.pool.begin(t.place)
+	defer func() { d.relay.pool.end(t.place, conn) }()
+	if conn != nil {
+		s := d.session(t)
+		s.conn, s.before = conn, conn.used
+		if conn = s.deliver(ctx); !s.stale {
+			return
+		}
+	}
+	s := d.session(t)
+	conn, handshakeFailed := s.fresh(ctx, true)
+	if handshakeFailed && !t.demandsTLS() {
+		s = d.session(t)
+		conn, _ = s.fresh(ctx, false)
 	}
 }
 
-// trySession returns true if it ended because the TLS handshake failed.
-func (d *delivery) trySession(ctx context.Context, t target, useTLS bool) (handshakeFailed bool) {
+func (d *delivery) session(t target) *session {
 	d.sessions++
-	s := &session{delivery: d, target: t, began: time.Now(),
+	return &session{delivery: d, target: t, began: time.Now(),
 		id: fmt.Sprintf("%s.%d.%d.%d", d.attempt.Item.ID, d.attempt.Number, d.attempt.Recipients[0], d.sessions)}
+}
+
+// fresh connects and delivers. It returns the connection if it can be kept, and whether the TLS handshake failed.
+func (s *session) fresh(ctx context.Context, useTLS bool) (keep *connection, handshakeFailed bool) {
 	v, handshakeFailed := s.connect(ctx, useTLS)
-	if s.client != nil {
-		defer s.client.Close()
-	}
+	s.relay.memory.note(s.target.addr, v.Success() || v.host != "" || handshakeFailed)
 	switch {
-	case handshakeFailed:
+	case handshakeFailed && !s.target.demandsTLS():
 		s.attempted(v, "the TLS handshake failed; the host is tried again in plain text")
 	case !v.Success():
 		// A host that refuses to talk at all may be one of several: 5xx decides only if nothing else is left
 		// (RFC 5321 §4.2.4.2 speaks of the host, not of the mail).
-		d.because(v)
+		s.because(v)
 		s.attempted(v, "")
 	default:
-		s.transactions(ctx)
-		s.client.Quit(ctx) // whether it says goodbye does not matter any more, and takes a second at most
+		return s.deliver(ctx), false
 	}
 	s.addDialogue()
-	return handshakeFailed
+	if s.conn != nil {
+		s.conn.client.Close()
+	}
+	return nil, handshakeFailed
 }
 
-// connect dials, reads the greeting and says hello, under TLS if that is wanted and offered.
+// deliver makes the transactions, and ends the connection or returns it because more mail is to be expected.
+func (s *session) deliver(ctx context.Context) (keep *connection) {
+	s.transactions(ctx)
+	client := s.conn.client
+	switch {
+	case s.stale:
+		client.Close()
+		return nil
+	case s.mayBeKept():
+		s.addDialogue()
+		client.Transcript().Cut()
+		return s.conn
+	}
+	client.Quit(ctx) // whether it says goodbye does not matter any more, and takes a second at most
+	client.Close()
+	s.addDialogue()
+	return nil
+}
+
+// mayBeKept says whether the connection is good for another message, and one is to be expected.
+func (s *session) mayBeKept() bool {
+	return s.conn.client.Err() == nil && s.conn.used < s.maxTransactions() && s.relay.pool.busy(s.target.place)
+}
+
+// maxTransactions is how many messages a connection may carry (RFC 9422 §3.1).
+func (s *session) maxTransactions() int {
+	if limit := s.conn.client.Limit("MAILMAX"); limit > 0 {
+		return min(limit, maxPerHost)
+	}
+	return maxPerHost
+}
+
+// connect dials, reads the greeting and says hello, under TLS if that is wanted and offered, and logs in if there is a login.
 func (s *session) connect(ctx context.Context, useTLS bool) (v verdict, handshakeFailed bool) {
+	nc, v := s.dial(ctx)
+	if !v.Success() {
+		return v, false
+	}
+	timeouts := smtp.Timeouts{Quit: quitWait}
+	if !s.target.last {
+		timeouts.Greeting = greetWait
+	}
+	if s.target.tls() == config.RouteTLSImplicit {
+		secured, v := s.implicitTLS(ctx, nc)
+		if !v.Success() {
+			return v, true
+		}
+		nc = secured
+	}
+	client := smtp.NewClient(nc, smtp.ClientOptions{Hello: s.relay.Hostname, ServerName: s.target.host, Timeouts: timeouts})
+	s.conn = &connection{client: client, began: s.began}
+	s.noteTLS()
+	if err := client.Greet(ctx); err != nil {
+		return s.words(mail.StatusOf(err), err), false
+	}
+	if err := client.Hello(ctx); err != nil {
+		return s.words(mail.StatusOf(err), err), false
+	}
+	if v, handshakeFailed := s.secure(ctx, useTLS); !v.Success() {
+		return v, handshakeFailed
+	}
+	return s.logIn(ctx), false
+}
+
+func (s *session) dial(ctx context.Context) (net.Conn, verdict) {
 	wait := connectWait
 	if s.target.last {
 		wait = connectWaitLast
 	}
 	dialCtx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	nc, err := s.relay.Dial(dialCtx, "tcp", s.address())
+	nc, err := s.relay.Dial(dialCtx, "tcp", s.target.addr.String())
 	if err != nil {
-		return ours(noAnswer.WithText("no connection to %s: %s", s.target, connectError(err, dialCtx))), false
+		return nil, ours(noAnswer.WithText("no connection to %s: %s", s.target, connectError(err, dialCtx)))
 	}
-	s.client = smtp.NewClient(nc, smtp.ClientOptions{
-		Hello: s.relay.Hostname, ServerName: s.target.host, Timeouts: smtp.Timeouts{Quit: quitWait},
-	})
-	if err := s.client.Greet(ctx); err != nil {
-		return s.words(mail.StatusOf(err), err), false
-	}
-	if err := s.client.Hello(ctx); err != nil {
-		return s.words(mail.StatusOf(err), err), false
-	}
-	if _, offered := s.client.Extension("STARTTLS"); !offered || !useTLS {
-		return ours(ready), false
-	}
-	return s.startTLS(ctx)
+	return nc, ours(ready)
 }
 
 var ready = mail.NewStatus(250, "2.0.0", "")
 
-// startTLS goes on under TLS. Neither the name nor the issuer of the certificate is checked: against somebody who
-// only listens any encryption helps, and whoever could present a false certificate could have removed the offer
-// of STARTTLS as well (RFC 7435 §1.2).
-func (s *session) startTLS(ctx context.Context) (v verdict, handshakeFailed bool) {
-	err := s.client.StartTLS(ctx, &tls.Config{ServerName: serverName(s.target.host), InsecureSkipVerify: true})
-	if refused(err) {
-		return ours(ready), false // the connection is as it was; mail in the clear is better than none
+// logIn proves who we are, where the route has a login. That the host refuses it is our trouble, not the message's: so it
+// is a temporary failure whatever the host says.
+func (s *session) logIn(ctx context.Context) verdict {
+	r := s.target.route
+	if r == nil || r.User == "" {
+		return ours(ready)
 	}
-	if err != nil {
-		return s.words(mail.StatusOf(err), err), ctx.Err() == nil
+	err := s.conn.client.Auth(ctx, r.User, r.Password)
+	if err == nil {
+		return ours(ready)
 	}
-	state := s.client.TLS()
-	s.tls = trail.TLSFacts(state)
-	if len(state.PeerCertificates) > 0 {
-		s.tls.Subject = dialogue.Printable(state.PeerCertificates[0].Subject.String())
-	}
-	if err := s.client.Hello(ctx); err != nil {
-		return s.words(mail.StatusOf(err), err), false
-	}
-	return ours(ready), false
-}
-
-// refused says whether err is a refusal in the peer's own words, after which the dialogue goes on.
-func refused(err error) bool {
-	e, ok := errors.AsType[*mail.Error](err)
-	return ok && e.Err == nil && e.Status.Code != 421
-}
-
-// serverName is sent in the handshake (SNI), which has no form for address literals.
-func serverName(host string) string {
-	if _, err := mail.ParseLiteral(host); err == nil {
-		return ""
-	}
-	return host
-}
-
-func (s *session) address() string {
-	return net.JoinHostPort(s.target.addr.String(), strconv.Itoa(smtpPort))
+	s.relay.Logger.Error("the login at the next hop failed", "host", s.target.String(), "user", r.User, "error", err)
+	said := dialogue.Printable(strings.ReplaceAll(mail.StatusOf(err).String(), "\n", " / "))
+	return ours(loginFailed.WithText("%s refuses our login: %s", s.target, said))
 }
 
 // words tells whose words a status is: the peer's, which are kept as they are within bounds, or ours about what
@@ -145,14 +185,27 @@ func (s *session) words(status mail.Status, err error) verdict {
 	return verdict{Status: status, host: s.target.host}
 }
 
-// String names a target: "mail.example.test [192.0.2.1]".
+// String names a target: "mail.example.test [192.0.2.1]", with the port if it is another one than that of SMTP.
 func (t target) String() string {
-	literal := mail.Literal(t.addr)
-	if t.host == literal {
-		return literal
+	text := mail.Literal(t.addr.Addr())
+	if t.addr.Port() != smtpPort {
+		text += fmt.Sprintf(":%d", t.addr.Port())
 	}
-	return t.host + " " + literal
+	if t.host == mail.Literal(t.addr.Addr()) {
+		return text
+	}
+	return t.host + " " + text
 }
+
+// tls is what the route says about TLS.
+func (t target) tls() string {
+	if t.route == nil {
+		return config.RouteTLSOpportunistic
+	}
+	return t.route.TLS
+}
+
+func (t target) demandsTLS() bool { return t.tls() != config.RouteTLSOpportunistic }
 
 // connectError says what went wrong in words without the address, which the status has anyway.
 func connectError(err error, ctx context.Context) string {

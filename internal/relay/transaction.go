@@ -8,18 +8,22 @@ import (
 )
 
 // transactions sends the message until every open recipient was offered to the host. More than one is needed only
-// where a host takes fewer recipients at a time than we have (RFC 5321 §4.5.3.1.10).
+// where a host takes fewer recipients at a time than we have (RFC 5321 §4.5.3.1.10), and has said so or not.
 func (s *session) transactions(ctx context.Context) {
 	if s.impossible(ctx) {
 		return
 	}
 	offered := s.sayable(s.openRecipients())
-	for len(offered) > 0 {
-		left, more := s.transaction(ctx, offered)
-		if !more || len(left) >= len(offered) {
+	for len(offered) > 0 && s.conn.used < s.maxTransactions() {
+		n := len(offered)
+		if limit := s.conn.client.Limit("RCPTMAX"); limit > 0 {
+			n = min(n, limit)
+		}
+		left, more := s.transaction(ctx, offered[:n])
+		if !more || len(left) >= n {
 			return
 		}
-		offered = left
+		offered = append(left, offered[n:]...)
 	}
 }
 
@@ -37,7 +41,7 @@ func (d *delivery) openRecipients() []int {
 // are refused for good only if none is left.
 func (s *session) impossible(ctx context.Context) bool {
 	var v verdict
-	if status, tooLarge := s.client.TooLarge(s.attempt.Item.Body.Total()); tooLarge {
+	if status, tooLarge := s.conn.client.TooLarge(s.attempt.Item.Body.Total()); tooLarge {
 		v = ours(status.WithText("%s: %s", s.target, status.Text))
 	}
 	if v.Code == 0 && s.attempt.Item.UTF8 {
@@ -57,7 +61,7 @@ func (s *session) impossible(ctx context.Context) bool {
 // notConverted is the verdict on 8-bit content for a host that does not offer 8BITMIME (RFC 6152 §3), or none. Many
 // clients declare BODY=8BITMIME for whatever they send, so what counts is whether such octets are there.
 func (s *session) notConverted(ctx context.Context) verdict {
-	if _, offered := s.client.Extension("8BITMIME"); offered {
+	if _, offered := s.conn.client.Extension("8BITMIME"); offered {
 		return verdict{}
 	}
 	eightBit, err := s.eightBit(ctx)
@@ -87,7 +91,11 @@ func (s *session) transaction(ctx context.Context, offered []int) (left []int, m
 	defer content.Close()
 	tx := s.envelope(offered)
 	tx.Content = content
-	results, err := s.client.Send(ctx, tx)
+	results, err := s.conn.client.Send(ctx, tx)
+	if s.stale = s.before > 0 && s.conn.used == s.before && err != nil && !results.Mail.Success(); s.stale {
+		return nil, false
+	}
+	s.conn.used++
 	if !results.Mail.Success() {
 		v := s.words(results.Mail, err)
 		s.attempted(v, "")

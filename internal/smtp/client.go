@@ -100,6 +100,9 @@ func (c *Client) Extension(name string) (params string, offered bool) {
 	return params, offered
 }
 
+// Err says why the dialogue is over; nil: it is not, as far as we know, and another transaction may begin.
+func (c *Client) Err() error { return c.broken }
+
 // Close closes the connection without a word. It may be called more than once.
 func (c *Client) Close() error {
 	if c.broken == nil {

@@ -68,6 +68,21 @@ func (c *Client) TooLarge(size int64) (mail.Status, bool) {
 	return messageTooLarge.WithText("The message has %d octets, the server takes %d at most", size, limit), true
 }
 
+// Limit returns a limit that the server announced by LIMITS (RFC 9422), like MAILMAX; 0 if it did not.
+func (c *Client) Limit(name string) int {
+	params, _ := c.Extension("LIMITS")
+	for param := range strings.FieldsSeq(params) {
+		key, value, _ := strings.Cut(param, "=")
+		if !strings.EqualFold(key, name) {
+			continue
+		}
+		if n, err := strconv.Atoi(value); err == nil && n > 0 && len(value) <= 6 { // RFC 9422 §4: up to six digits
+			return n
+		}
+	}
+	return 0
+}
+
 // ErrNotOffered is the cause of an error when the server lacks an extension that was asked for.
 var ErrNotOffered = errors.New("the server does not offer it")
 

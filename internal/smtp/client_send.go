@@ -47,7 +47,8 @@ func (c *Client) Send(ctx context.Context, t Transaction) (Results, error) {
 	if len(t.Recipients) == 0 {
 		return s.results, &mail.Error{Status: noRecipients, Err: errors.New("a transaction needs a recipient")}
 	}
-	_, s.pipelining = c.Extension("PIPELINING")
+	s.pipelining = c.offers("PIPELINING")
+	s.chunk = c.offers("CHUNKING") && t.Size >= chunkFrom
 	defer c.watch(ctx)()
 	var err error
 	if status, tooLarge := c.TooLarge(t.Size); tooLarge {
@@ -71,6 +72,7 @@ type sending struct {
 	pipelining bool
 	utf8       bool // SMTPUTF8 is needed
 	dataSent   bool // DATA went out with the last group of RCPT
+	chunk      bool // the content goes as one chunk, by BDAT
 }
 
 // fillIn gives an answer to everything that got none.
@@ -106,6 +108,8 @@ func (c *Client) transact(ctx context.Context, s *sending) error {
 	}
 	wanted := s.results.anyAccepted()
 	switch {
+	case wanted && s.chunk:
+		return c.oneChunk(ctx, s)
 	case s.dataSent:
 	case wanted:
 		c.send("DATA")
@@ -162,7 +166,7 @@ func (c *Client) group(ctx context.Context, s *sending, from, to int) error {
 	for i := range s.Recipients[from:to] {
 		c.send(c.rcptCommand(s, from+i))
 	}
-	if s.pipelining && to == len(s.Recipients) {
+	if s.pipelining && !s.chunk && to == len(s.Recipients) {
 		c.send("DATA")
 		s.dataSent = true
 	}
@@ -219,7 +223,7 @@ func (c *Client) lonelyDot(ctx context.Context) error {
 
 // content sends the content and the dot.
 func (c *Client) content(ctx context.Context, s *sending) error {
-	w := &dotWriter{line: c.line, pace: pace{began: time.Now(), grace: c.o.Timeouts.DataBlock, rate: c.o.ContentRate}, lineStart: true}
+	w := c.contentWriter()
 	_, err := s.Content.WriteTo(w)
 	if err == nil {
 		err = w.finish()
@@ -234,14 +238,52 @@ func (c *Client) content(ctx context.Context, s *sending) error {
 	if err != nil {
 		return c.contentFailed(ctx, s, err)
 	}
+	return c.ending(ctx, s)
+}
+
+// ending reads what the server says to the whole message.
+func (c *Client) ending(ctx context.Context, s *sending) error {
 	status, err := c.reply(ctx, c.o.Timeouts.DataEnd)
 	if err != nil {
 		s.results.Unknown = true
 		return err
 	}
 	s.results.Data = answer(status)
-	c.dirty = false
+	c.dirty = s.chunk && !status.Success() // after a chunk that was refused RSET is due (RFC 3030 §2)
 	return nil
+}
+
+// chunkFrom is the size of content, in octets, from which on it goes by BDAT where that is offered: the dots of a long
+// message need not be looked for, and neither way takes more round trips than the other.
+const chunkFrom = 64 << 10
+
+// oneChunk sends the content as one chunk, the last one (RFC 3030 §2).
+func (c *Client) oneChunk(ctx context.Context, s *sending) error {
+	c.send(fmt.Sprintf("BDAT %d LAST", s.Size))
+	w := c.contentWriter()
+	w.chunk = true
+	_, err := s.Content.WriteTo(w)
+	switch {
+	case err != nil:
+	case w.cr:
+		err = ErrBareLineEnd
+	case w.size != s.Size:
+		err = fmt.Errorf("the content has %d octets, not the %d that were announced", w.size, s.Size)
+	}
+	if err == nil {
+		c.line.Transcript.Add(dialogue.Note, fmt.Sprintf("(message: %d octets)", w.size))
+		if err = c.line.Flush(); err != nil {
+			err = fmt.Errorf("%w: %w", errWrite, err)
+		}
+	}
+	if err != nil {
+		return c.contentFailed(ctx, s, err)
+	}
+	return c.ending(ctx, s)
+}
+
+func (c *Client) contentWriter() *dotWriter {
+	return &dotWriter{line: c.line, pace: pace{began: time.Now(), grace: c.o.Timeouts.DataBlock, rate: c.o.ContentRate}, lineStart: true}
 }
 
 // contentFailed ends a connection in the middle of the content: only that keeps the server from taking half a

@@ -22,9 +22,10 @@ import (
 //	do: greet | hello | auth | quit | cancel 5s | send FROM TO[,TO…] "content" | sendutf8 … | report …
 //	        what the client is to do, one after the other ("cancel": its context ends after that time);
 //	        "sendutf8" needs SMTPUTF8 for its header; "report" has parameters of DSN;
-//	        a comma list with "×N" stands for N recipients
+//	        a comma list with "×N" stands for N recipients, and a content with " ×N" for N times the same
 //	S: text what the server says, with CR LF; R: "text" as it is
 //	C: text what the client must say; "*" at the end stands for anything
+//	B: N    the client must say N octets that are the last content, as it is
 //	T: 5m   time passes
 //	X:      the server closes the connection
 //	E:      the client has closed the connection, without a further word
@@ -116,6 +117,12 @@ func (p *scripted) step(key, value string) {
 		if err != nil || got != value+"\r\n" && !(variable && strings.HasPrefix(got, prefix)) {
 			p.t.Fatalf("%s: want %q, got %q, %v", p.at, value, got, err)
 		}
+	case "B:":
+		n, _ := strconv.Atoi(value)
+		got := make([]byte, n)
+		if _, err := io.ReadFull(p.in, got); err != nil || strings.Trim(string(got), ".x\r\n") != "" {
+			p.t.Fatalf("%s: %v, or other octets", p.at, err)
+		}
 	case "T:":
 		d, err := time.ParseDuration(value)
 		if err != nil {
@@ -194,9 +201,13 @@ var reported = Transaction{
 
 func send(ctx context.Context, c *Client, t Transaction, args string) []string {
 	words := strings.SplitN(args, " ", 3)
-	content, err := strconv.Unquote(words[2])
+	quoted, _ := strconv.QuotedPrefix(words[2])
+	content, err := strconv.Unquote(quoted)
 	if err != nil {
 		return []string{err.Error()}
+	}
+	if times, err := strconv.Atoi(strings.TrimPrefix(words[2][len(quoted):], " ×")); err == nil {
+		content = strings.Repeat(content, times)
 	}
 	t.Size, t.Content, t.Body = int64(len(content)), strings.NewReader(content), mail.Body8BitMIME
 	t.ReversePath, _ = mail.ParseAddress(words[0])

@@ -14,6 +14,7 @@ import (
 type dotWriter struct {
 	line      *dialogue.Conn
 	pace      pace
+	chunk     bool // for BDAT: dots stay as they are
 	lineStart bool // what comes next begins a line
 	cr        bool // the last octet was a CR
 	size      int64
@@ -48,7 +49,7 @@ func (d *dotWriter) writeLine(b []byte) (int, error) {
 	if !d.lineEndsMatch(b, lf) {
 		return 0, ErrBareLineEnd
 	}
-	if d.lineStart && b[0] == '.' {
+	if d.lineStart && b[0] == '.' && !d.chunk {
 		d.line.WriteString(".")
 	}
 	if _, err := d.line.Write(b); err != nil {
