@@ -20,7 +20,7 @@ import (
 var ranks = [][]string{
 	{"mail", "config", "dialogue", "scram"}, // words, no I/O beyond their own file or connection
 	{ // codecs, and the store's engine
-		"smtp", "pop3", "proxyproto", "message", "dns", "dns/dnstest", "routing",
+		"smtp", "pop3", "proxyproto", "message", "dns", "dns/dnstest", "routing", "srs",
 		"store", "store/keys", "store/record", "store/bodies", "store/pebble", "store/storetest", "store/faultfs",
 	},
 	{"spool", "mailbox", "directory", "guard", "trail"}, // what is stored

@@ -94,6 +94,7 @@ type Limits struct {
 	MinFree        int64   // octets free on the disk of Data; below it mail is refused with 452
 	HeaderSize     int64   // octets of a message's header
 	Received       int     // number of Received fields from which on a message is in a loop
+	MailboxSize    int64   // octets of all mail of an account that has no quota of its own; 0: any
 	RatePerAddress float64 // messages a second from one stranger's address; 0: off
 	RatePerAccount float64 // messages a second from one account; 0: off
 

@@ -145,6 +145,9 @@ func settings() []setting {
 			scalar(func(t target) *int64 { return &t.config.Limits.HeaderSize }, atMost(maxHeaderSize, positive(size)))},
 		{"limits.received", "number", "100", "Received fields from which on a message is taken to be in a loop, and gets 554. RFC 5321 asks for 100 or more.",
 			scalar(func(t target) *int { return &t.config.Limits.Received }, positive(number))},
+		{"limits.mailbox_size", "size", `"0"`, "Quota of an account that has none of its own (`waybill account set --quota`): octets of all its mail. A full mailbox gets 452, a message " +
+			"that never fits 552. `0`: any.",
+			scalar(func(t target) *int64 { return &t.config.Limits.MailboxSize }, size)},
 		{"limits.rate_per_address", "number", "0", "Messages a second from one IPv4 address or IPv6 /64 on the `smtp` listeners, trusted ones excepted; " +
 			"a minute's worth may come at once, beyond it 450. Fractions are welcome. `0`: off.",
 			fraction(func(t target) *float64 { return &t.config.Limits.RatePerAddress })},

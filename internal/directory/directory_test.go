@@ -32,7 +32,7 @@ func open(t testing.TB) store.Store {
 	return st
 }
 
-func domains(names ...string) (list []config.Domain) {
+func configured(names ...string) (list []config.Domain) {
 	for _, n := range names {
 		name, postmaster, _ := strings.Cut(n, " ")
 		list = append(list, config.Domain{Name: name, Postmaster: postmaster})
@@ -62,7 +62,7 @@ func add(t testing.TB, d *Directory, addr, password string) {
 
 func TestOwns(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), domains("a.test", "b.test"), cheap)
+	d := New(open(t), configured("a.test", "b.test"), cheap)
 	for _, a := range []string{"zoe@a.test", "Alice@a.test", "alice+own@a.test", "alice@b.test"} {
 		add(t, d, a, "secret")
 	}
@@ -84,7 +84,7 @@ func TestOwns(t *testing.T) {
 
 func TestIsLocal(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), domains("a.test", "b.test"), Options{Hostname: "mail.a.test"})
+	d := New(open(t), configured("a.test", "b.test"), Options{Hostname: "mail.a.test"})
 	for name, want := range map[string]bool{"Mail.a.test": true, "a.test": true, "B.TEST": true, "c.test": false, "": false, "[127.0.0.1]": false} {
 		if d.IsLocal(name) != want {
 			t.Errorf("%q: %v", name, !want)
@@ -96,7 +96,7 @@ func TestLookup(t *testing.T) {
 	t.Parallel()
 	named := cheap
 	named.Hostname = "Mail.a.test"
-	d := New(open(t), domains("empty.test", "a.test", "b.test chief@b.test", "c.test gone@c.test", "d.test p@elsewhere.test"), named)
+	d := New(open(t), configured("empty.test", "a.test", "b.test chief@b.test", "c.test gone@c.test", "d.test p@elsewhere.test"), named)
 	for _, a := range []string{"Zoe@a.test", "alice@a.test", "bob@b.test", "chief@b.test", "first@c.test", "first@d.test",
 		"alice+own@a.test", `"with space"@a.test`} {
 		add(t, d, a, "secret")
@@ -155,7 +155,7 @@ func TestLookup(t *testing.T) {
 
 func TestAdd(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), domains("a.test", "b.test"), cheap)
+	d := New(open(t), configured("a.test", "b.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	var b store.Batch
 	if err := d.Add(t.Context(), &b, address(t, "Alice@A.test"), "other"); err != nil {
@@ -186,14 +186,14 @@ func TestAdd(t *testing.T) {
 	if err != nil || account.Created.IsZero() {
 		t.Errorf("carol: %v, %v", account, err)
 	}
-	if _, err := New(d.st, domains("b.test"), cheap).Lookup(t.Context(), address(t, "alice@a.test")); !errors.Is(err, ErrNoAccount) {
+	if _, err := New(d.st, configured("b.test"), cheap).Lookup(t.Context(), address(t, "alice@a.test")); !errors.Is(err, ErrNoAccount) {
 		t.Errorf("an account of a domain that is not ours any more: %v", err)
 	}
 }
 
 func TestAuthenticate(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), domains("a.test"), cheap)
+	d := New(open(t), configured("a.test"), cheap)
 	const password = "pass wörd: $with$ everything"
 	add(t, d, "Alice@a.test", password)
 	for _, login := range []string{"alice@a.test", "ALICE@A.TEST"} {
@@ -224,7 +224,7 @@ func TestAuthenticate(t *testing.T) {
 // TestAuthenticateCostsTheSame: a login that nobody has costs a hash too, of the same parameters.
 func TestAuthenticateCostsTheSame(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), domains("a.test"), cheap)
+	d := New(open(t), configured("a.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	for _, login := range []string{"alice@a.test", "nobody@a.test", "nobody@b.test", "no address"} {
 		for range maxHashing { // every turn is taken: whoever hashes must wait
@@ -246,7 +246,7 @@ func TestHashingIsBounded(t *testing.T) {
 	t.Parallel()
 	st := open(t)
 	synctest.Test(t, func(t *testing.T) {
-		d := New(st, domains("a.test"), cheap)
+		d := New(st, configured("a.test"), cheap)
 		for range maxHashing {
 			d.hashing <- struct{}{}
 		}
@@ -268,7 +268,7 @@ func TestHashingIsBounded(t *testing.T) {
 
 func TestPasswordIsHashed(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), domains("a.test"), Options{})
+	d := New(open(t), configured("a.test"), Options{})
 	add(t, d, "alice@a.test", "secret")
 	snap, err := d.st.Snapshot()
 	if err != nil {
@@ -293,8 +293,8 @@ func TestPasswordIsHashed(t *testing.T) {
 func TestStoredHashCostIsItsOwn(t *testing.T) {
 	t.Parallel()
 	st := open(t)
-	add(t, New(st, domains("a.test"), cheap), "alice@a.test", "secret")
-	d := New(st, domains("a.test"), Options{Hash: Cost{Memory: 16, Passes: 2, Threads: 1}})
+	add(t, New(st, configured("a.test"), cheap), "alice@a.test", "secret")
+	d := New(st, configured("a.test"), Options{Hash: Cost{Memory: 16, Passes: 2, Threads: 1}})
 	if _, err := d.Authenticate(t.Context(), "alice@a.test", "secret"); err != nil {
 		t.Error(err)
 	}
@@ -302,7 +302,7 @@ func TestStoredHashCostIsItsOwn(t *testing.T) {
 
 func TestCorruptHashIsNoWrongPassword(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), domains("a.test"), cheap)
+	d := New(open(t), configured("a.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	var b store.Batch
 	b.Put(keys.Password(address(t, "alice@a.test")), []byte("$argon2id$v=19$m=4294967295,t=1,p=1$AAAAAAAAAAA$AAAA"))
@@ -346,7 +346,8 @@ func FuzzParsePHC(f *testing.F) {
 }
 
 func FuzzDecodeAccount(f *testing.F) {
-	f.Add(Account{mail.Address{Local: "a", Domain: "b.test"}, time.Unix(5, 0)}.encode())
+	f.Add(Account{Address: mail.Address{Local: "a", Domain: "b.test"}, Created: time.Unix(5, 0)}.encode())
+	f.Add(Account{Disabled: true, Quota: 1 << 40}.encode())
 	f.Fuzz(func(t *testing.T, value []byte) {
 		a, err := decodeAccount(value)
 		if err != nil {
@@ -359,7 +360,7 @@ func FuzzDecodeAccount(f *testing.F) {
 }
 
 func BenchmarkLookup(b *testing.B) {
-	d := New(open(b), domains("a.test"), cheap)
+	d := New(open(b), configured("a.test"), cheap)
 	var batch store.Batch
 	if err := d.Add(b.Context(), &batch, mail.Address{Local: "alice", Domain: "a.test"}, "secret"); err != nil {
 		b.Fatal(err)

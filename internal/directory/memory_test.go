@@ -30,7 +30,7 @@ func occupy(d *Directory) (release func()) {
 // TestRightPasswordIsRemembered: it needs no hash, unless the password changes.
 func TestRightPasswordIsRemembered(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), domains("a.test"), cheap)
+	d := New(open(t), configured("a.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	add(t, d, "bob@a.test", "other")
 	done, cancel := context.WithCancel(t.Context())
@@ -120,7 +120,7 @@ func TestTooManyWait(t *testing.T) {
 	t.Parallel()
 	st := open(t)
 	synctest.Test(t, func(t *testing.T) {
-		d := New(st, domains("a.test"), cheap)
+		d := New(st, configured("a.test"), cheap)
 		release := occupy(d)
 		d.waiting.Add(maxHashing)
 		var running sync.WaitGroup
@@ -146,7 +146,7 @@ func TestTooManyWait(t *testing.T) {
 
 func TestSetPassword(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), domains("a.test"), cheap)
+	d := New(open(t), configured("a.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	var b store.Batch
 	if err := d.SetPassword(t.Context(), &b, address(t, "bob@a.test"), "x"); !errors.Is(err, ErrNoAccount) {
@@ -177,7 +177,7 @@ func remove(t *testing.T, d *Directory, addr string) {
 // TestLookupSeesEveryCommit: what was looked up before a commit is not told after it.
 func TestLookupSeesEveryCommit(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), domains("a.test"), cheap)
+	d := New(open(t), configured("a.test"), cheap)
 	lookup := func(addr string) string {
 		a, err := d.Lookup(t.Context(), address(t, addr))
 		if err != nil && !errors.Is(err, ErrNoAccount) {
@@ -200,34 +200,34 @@ func TestLookupSeesEveryCommit(t *testing.T) {
 		}
 		remove(t, d, "alice+x@a.test")
 	}
-	if len(d.lookups.known) > 1 {
-		t.Errorf("%d addresses are remembered", len(d.lookups.known))
+	if len(d.accounts.known) > 1 {
+		t.Errorf("%d addresses are remembered", len(d.accounts.known))
 	}
 }
 
 // TestLateLookupIsNotRemembered: one that read before a commit must not remember it after others forgot.
 func TestLateLookupIsNotRemembered(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), domains("a.test"), cheap)
+	d := New(open(t), configured("a.test"), cheap)
 	addr := address(t, "alice@a.test")
-	_, generation, _ := d.lookups.get(addr)
+	_, generation, _ := d.accounts.get(addr)
 	add(t, d, "bob@a.test", "secret")
-	d.lookups.get(addr) // another finds the commit
-	d.lookups.put(addr, Account{Address: addr}, generation)
-	if _, _, ok := d.lookups.get(addr); ok {
+	d.accounts.get(addr) // another finds the commit
+	d.accounts.put(addr, Account{Address: addr}, generation)
+	if _, _, ok := d.accounts.get(addr); ok {
 		t.Error("an old account is remembered")
 	}
-	_, generation, _ = d.lookups.get(addr)
+	_, generation, _ = d.accounts.get(addr)
 	add(t, d, "carol@a.test", "secret")
-	d.lookups.put(addr, Account{Address: addr}, generation) // before anybody finds the commit
-	if _, _, ok := d.lookups.get(addr); ok {
+	d.accounts.put(addr, Account{Address: addr}, generation) // before anybody finds the commit
+	if _, _, ok := d.accounts.get(addr); ok {
 		t.Error("an old account is remembered until the next commit")
 	}
 }
 
 func TestLookupsAreBounded(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), domains("a.test"), cheap)
+	d := New(open(t), configured("a.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	for i := range maxLookups + 10 {
 		if _, err := d.Lookup(t.Context(), mail.Address{Local: fmt.Sprintf("alice+%d", i), Domain: "a.test"}); err != nil {
@@ -237,7 +237,7 @@ func TestLookupsAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(d.lookups.known) != maxLookups {
-		t.Errorf("%d addresses are remembered", len(d.lookups.known))
+	if len(d.accounts.known) != maxLookups {
+		t.Errorf("%d addresses are remembered", len(d.accounts.known))
 	}
 }

@@ -43,11 +43,14 @@ const (
 // bounds the wait for a turn to compute the hash.
 func (d *Directory) Add(ctx context.Context, b *store.Batch, addr mail.Address, password string) error {
 	if _, ok := d.domain(addr.Domain); !ok || addr.Local == "" {
-		return fmt.Errorf("account %s: %s is no domain of this server; [[domain]] in the configuration lists %s",
+		return fmt.Errorf("account %s: %s is no domain of this server; there are: %s",
 			addr, quoted(addr.Domain), d.names())
 	}
 	if err := CheckPassword(password); err != nil {
 		return fmt.Errorf("account %s: %w", addr, err)
+	}
+	if addr.Local == CatchAll {
+		return fmt.Errorf("account %s: that is the name of a catch-all, which is an alias", addr)
 	}
 	b.Create(keys.Account(addr), Account{Address: addr, Created: time.Now()}.encode())
 	return d.putPassword(ctx, b, addr, password)
@@ -59,25 +62,12 @@ func (d *Directory) SetPassword(ctx context.Context, b *store.Batch, addr mail.A
 	if err := CheckPassword(password); err != nil {
 		return fmt.Errorf("account %s: %w", addr, err)
 	}
-	version, err := d.accountVersion(addr)
+	_, version, err := d.versioned(ctx, addr)
 	if err != nil {
-		return fmt.Errorf("account %s: %w", addr, err)
+		return err
 	}
 	b.Check(keys.Account(addr), version)
 	return d.putPassword(ctx, b, addr, password)
-}
-
-func (d *Directory) accountVersion(addr mail.Address) (store.Version, error) {
-	snap, err := d.st.Snapshot()
-	if err != nil {
-		return store.Absent, err
-	}
-	defer snap.Close()
-	_, version, err := snap.Get(keys.Account(addr))
-	if errors.Is(err, store.ErrNotFound) {
-		err = ErrNoAccount
-	}
-	return version, err
 }
 
 func (d *Directory) putPassword(ctx context.Context, b *store.Batch, addr mail.Address, password string) error {
@@ -99,17 +89,6 @@ func quoted(domain string) string {
 		return "an address without a domain"
 	}
 	return domain
-}
-
-func (d *Directory) names() string {
-	names := make([]string, len(d.domains))
-	for i, x := range d.domains {
-		names[i] = x.Name
-	}
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
 }
 
 // CheckPassword says what a password cannot be, without showing it.
@@ -173,7 +152,10 @@ func (d *Directory) credentials(login string) (c credentials, err error) {
 		return c, err
 	}
 	defer snap.Close()
-	if c.account, err = get(snap, addr); err != nil {
+	if c.account, err = get(snap, addr); err == nil && c.account.Disabled {
+		err = ErrNoAccount
+	}
+	if err != nil {
 		return c, err
 	}
 	value, version, err := snap.Get(keys.Password(addr))

@@ -16,7 +16,7 @@ import (
 
 // OffersSCRAM says whether any domain's accounts can log in by SCRAM.
 func (d *Directory) OffersSCRAM() bool {
-	for _, x := range d.domains {
+	for _, x := range d.domains.get().all {
 		if !x.NoSCRAM {
 			return true
 		}
@@ -62,6 +62,8 @@ func (d *Directory) keysOf(addr mail.Address) (Account, scram.Keys, error) {
 	switch {
 	case err != nil:
 		return Account{}, scram.Keys{}, err
+	case account.Disabled:
+		return Account{}, scram.Keys{}, ErrNoAccount
 	case errors.Is(err2, store.ErrNotFound) || !local || domain.NoSCRAM:
 		return Account{}, scram.Keys{}, ErrNoAccount
 	case err2 != nil:
@@ -91,54 +93,4 @@ func (d *Directory) putKeys(ctx context.Context, b *store.Batch, addr mail.Addre
 		b.Put(keys.SCRAM(addr), []byte(k.String()))
 	}
 	return err
-}
-
-// fakes is the secret that keys for unknown names are made from. The store keeps it: if the keys were others after each
-// restart, whose keys stay would be an account.
-type fakes struct {
-	turn   chan struct{} // holds a token while the secret is being found
-	secret []byte
-}
-
-const secretSize = 32
-
-func newFakes() *fakes { return &fakes{turn: make(chan struct{}, 1)} }
-
-// get returns the secret, which it makes when it is needed first. Errors: a done context, those of the store.
-func (f *fakes) get(ctx context.Context, st store.Store) ([]byte, error) {
-	select {
-	case f.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	defer func() { <-f.turn }()
-	for f.secret == nil {
-		err := f.find(ctx, st)
-		if err != nil && !errors.Is(err, store.ErrConflict) { // made by another node at the same time
-			return nil, err
-		}
-	}
-	return f.secret, nil
-}
-
-func (f *fakes) find(ctx context.Context, st store.Store) error {
-	snap, err := st.Snapshot()
-	if err != nil {
-		return err
-	}
-	defer snap.Close()
-	secret, _, err := snap.Get(keys.Secret("scram"))
-	if !errors.Is(err, store.ErrNotFound) {
-		f.secret = secret
-		return err
-	}
-	secret = make([]byte, secretSize)
-	rand.Read(secret) // never fails, since Go 1.24
-	var b store.Batch
-	b.Create(keys.Secret("scram"), secret)
-	if _, err := st.Commit(ctx, &b); err != nil {
-		return err
-	}
-	f.secret = secret
-	return nil
 }

@@ -52,7 +52,7 @@ func TestSCRAM(t *testing.T) {
 	st := open(t)
 	quick := cheap
 	quick.Iterations = 4096
-	list := domains("a.test", "plain.test")
+	list := configured("a.test", "plain.test")
 	list[1].NoSCRAM = true
 	d := New(st, list, quick)
 	add(t, d, "Alice@a.test", "secret")
@@ -84,7 +84,7 @@ func TestSCRAMOfANewPassword(t *testing.T) {
 	st := open(t)
 	quick := cheap
 	quick.Iterations = 4096
-	d := New(st, domains("a.test"), quick)
+	d := New(st, configured("a.test"), quick)
 	add(t, d, "alice@a.test", "old")
 	set := func(d *Directory, password string) {
 		var b store.Batch
@@ -99,7 +99,7 @@ func TestSCRAMOfANewPassword(t *testing.T) {
 	if _, k, known := d.mustSCRAM(t, "alice@a.test"); !known || proves(t, k, "old") || !proves(t, k, "new") {
 		t.Errorf("known %v, keys %v", known, k)
 	}
-	without := domains("a.test")
+	without := configured("a.test")
 	without[0].NoSCRAM = true
 	set(New(st, without, quick), "newer")
 	if _, k, known := d.mustSCRAM(t, "alice@a.test"); known || proves(t, k, "new") {
@@ -112,7 +112,7 @@ func TestSCRAMOfACorruptStore(t *testing.T) {
 	st := open(t)
 	quick := cheap
 	quick.Iterations = 4096
-	d := New(st, domains("a.test"), quick)
+	d := New(st, configured("a.test"), quick)
 	add(t, d, "alice@a.test", "secret")
 	var b store.Batch
 	b.Put(keys.SCRAM(address(t, "alice@a.test")), []byte("SCRAM-SHA-256$?"))

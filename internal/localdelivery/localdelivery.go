@@ -46,6 +46,7 @@ type Options struct {
 	// MaxReceived is the number of Received fields from which on a message is in a loop; the receiver's, so that nothing is
 	// taken there and found to be in a loop here. Default: message.MaxReceived.
 	MaxReceived int
+	MailboxSize int64 // octets that an account may have whose quota says nothing else; 0: any
 	Logger      *slog.Logger
 }
 
@@ -67,6 +68,8 @@ func New(o Options) *Agent {
 var (
 	filed     = mail.NewStatus(250, "2.1.5", "filed")
 	noMailbox = mail.NewStatus(550, "5.1.1", "")
+	disabled  = mail.NewStatus(550, "5.2.1", "")
+	tooLarge  = mail.NewStatus(552, "5.2.2", "")
 	loop      = mail.NewStatus(554, "5.4.6", "")
 	localFail = mail.StatusOf(errors.New("local"))
 )
@@ -115,13 +118,18 @@ func (d *delivery) recipient(ctx context.Context, path mail.Address, hops messag
 	if err != nil {
 		return spool.Outcome{Status: d.failed(path, "account could not be looked up", err)}
 	}
+	if account.Disabled {
+		status := disabled.WithText("%s: the mailbox is disabled", path)
+		d.decided(path, "nobody", account.Address.String()+" is disabled", &status)
+		return spool.Outcome{Status: status}
+	}
 	d.decided(path, "local", account.Address.String()+" is an account of "+account.Address.Domain, nil)
 	if rule := hops.Loop(d.agent.MaxReceived, account.Address); rule != "" {
 		status := loop.WithText("the message is in a loop: %s", rule)
 		d.decided(path, "loop", rule, &status)
 		return spool.Outcome{Status: status, Untold: untoldLoop}
 	}
-	return spool.Outcome{Status: d.file(ctx, path, account.Address)}
+	return spool.Outcome{Status: d.file(ctx, path, account)}
 }
 
 // untoldLoop: the receiver refuses a message in a loop while its client is still there to hear it. One that came by
@@ -129,18 +137,23 @@ func (d *delivery) recipient(ctx context.Context, path mail.Address, hops messag
 const untoldLoop = "the message is in a loop, and a DSN would go to whoever its reverse-path names or join the loop"
 
 // file adds the mailbox entry to the batch. Two recipients that lead to one account get one copy.
-func (d *delivery) file(ctx context.Context, path, account mail.Address) mail.Status {
+func (d *delivery) file(ctx context.Context, path mail.Address, account directory.Account) mail.Status {
 	item := d.attempt.Item
 	if d.boxes[account.Key()] {
-		return filed.WithText("already filed for %s", account)
+		return filed.WithText("already filed for %s", account.Address)
 	}
-	prefix := message.ReturnPath(item.ReversePath) + message.DeliveredTo(account)
+	prefix := message.ReturnPath(item.ReversePath) + message.DeliveredTo(account.Address)
+	quota := account.Limit(d.agent.MailboxSize)
+	if size := int64(len(prefix)) + item.Body.Total(); quota > 0 && size > quota {
+		return tooLarge.WithText("%s: the message has %d octets, and all mail of the mailbox may have %d", path, size, quota)
+	}
 	holder := item.Holder()
 	if d.attempt.Passing {
 		holder = ""
 	}
 	m := mailbox.Message{
 		ID: item.ID, Body: item.Body, From: holder, Prefix: []byte(prefix), Received: item.Accepted,
+		Quota: quota,
 	}
 	err := d.agent.Mailboxes.File(ctx, d.batch, account.Key(), mailbox.Inbox, m)
 	if errors.Is(err, mailbox.ErrNoMailbox) {
@@ -154,7 +167,7 @@ func (d *delivery) file(ctx context.Context, path, account mail.Address) mail.St
 	ev.Took = time.Since(d.began)
 	ev.Header = []string{prefix}
 	ev.Facts = []trail.Fact{
-		{Name: "mailbox", Value: account.String() + "/" + mailbox.Inbox},
+		{Name: "mailbox", Value: account.Address.String() + "/" + mailbox.Inbox},
 		{Name: "size", Value: strconv.FormatInt(int64(len(prefix))+item.Body.Total(), 10) + " octets"},
 	}
 	status := filed

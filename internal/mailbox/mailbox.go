@@ -48,6 +48,7 @@ type Message struct {
 	From     bodies.Holder // holds the body now; "": nobody, the batch makes it
 	Prefix   []byte        // header fields that final delivery adds: Return-Path, Delivered-To
 	Received time.Time     // kept to the microsecond
+	Quota    int64         // octets that the account may have with it; 0: any
 }
 
 // Entry is a message in a mailbox.
@@ -126,7 +127,7 @@ func find(snap store.Snapshot, account, name string) (box, error) {
 
 // File adds a message to a mailbox by adding to the batch: its entry with the next UID, a reference to its body, and
 // the counters. Nothing is filed before the commit, which fails with store.ErrConflict if the mailbox was deleted or
-// m.From let the body go meanwhile. Errors: ErrNoMailbox, bodies.ErrReleased, those of the store.
+// m.From let the body go meanwhile, and with store.ErrLimit beyond the quota. Errors: ErrNoMailbox, bodies.ErrReleased, those of the store.
 func (m *Mailboxes) File(ctx context.Context, b *store.Batch, account, name string, msg Message) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -163,7 +164,7 @@ func (m *Mailboxes) file(snap store.Snapshot, b *store.Batch, x box, name string
 	change := b.Count(x.Changes(), 1, 0)
 	b.Count(x.Count(), 1, 0)
 	entry := Entry{ID: msg.ID, Body: msg.Body, Prefix: msg.Prefix, Received: msg.Received}
-	b.Count(keys.Octets(account), int64(len(entry.Prefix))+entry.Body.Total(), 0)
+	b.Count(keys.Octets(account), int64(len(entry.Prefix))+entry.Body.Total(), msg.Quota)
 	key := x.Message(0)
 	b.Puts = append(b.Puts, store.Put{
 		Key: key, KeySlots: uidSlot(uid, string(key)),

@@ -150,10 +150,10 @@ func (n *Node) build(o Options) error {
 	})
 	n.queue = queue.New(queue.Options{
 		Store: n.engine, Spool: n.spool, Trail: n.trail, IsLocal: n.directory.IsLocal,
-		NextHop: n.routes.NextHop, Limits: n.limits,
+		NextHop: n.routes.NextHop, Limits: n.limits, Targets: n.targets,
 		Local: localdelivery.New(localdelivery.Options{
 			Directory: n.directory, Mailboxes: n.mailboxes, Spool: n.spool, Hostname: c.Hostname,
-			MaxReceived: c.Limits.Received, Logger: n.logger,
+			MaxReceived: c.Limits.Received, MailboxSize: c.Limits.MailboxSize, Logger: n.logger,
 		}),
 		Remote:   n.relay,
 		Hostname: c.Hostname, IDs: ids, Retry: c.Queue.Retry, Expire: c.Queue.Expire, Logger: n.logger,
@@ -166,6 +166,7 @@ func (n *Node) build(o Options) error {
 		Directory: n.directory, Owners: n.directory, Logins: n.logins, Names: n.resolver, Queue: n.queue,
 		Trusted: c.Relay.Trusted, CleartextFrom: c.Auth.CleartextFrom, Expire: c.Queue.Expire,
 		MinFree: uint64(c.Limits.MinFree), DiskFree: n.engine.DiskFree,
+		MailboxSize: c.Limits.MailboxSize, Usage: n.mailboxes.Usage,
 		HeaderSize: int(c.Limits.HeaderSize), MaxReceived: c.Limits.Received,
 		RatePerAddress: c.Limits.RatePerAddress, RatePerAccount: c.Limits.RatePerAccount, Logger: n.logger,
 	})
@@ -222,6 +223,9 @@ func (n *Node) sweep(ctx context.Context) {
 		}
 		if now := time.Now(); now.Sub(expired) >= expireInterval {
 			expired = now
+			if err := n.directory.ForgetForwards(ctx, now); err != nil && ctx.Err() == nil {
+				n.logger.Warn("old reverse-paths could not be deleted", "error", err)
+			}
 			if err := n.trail.Expire(ctx, now.Add(-trailLife-n.config.Queue.Expire)); err != nil && ctx.Err() == nil {
 				n.logger.Warn("old waybills could not be deleted", "error", err)
 			}

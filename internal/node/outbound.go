@@ -6,8 +6,12 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"waybill/internal/config"
+	"waybill/internal/mail"
+	"waybill/internal/spool"
+	"waybill/internal/srs"
 )
 
 // dial connects from the source address that suits the target.
@@ -69,6 +73,24 @@ func ofThisMachine(addr netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// targets returns who gets a report that goes to a local address. If that cannot be found out, it is for the MDA to say.
+func (n *Node) targets(ctx context.Context, to mail.Address) []spool.Recipient {
+	if srs.Is(to) {
+		if author, err := n.directory.Unwrap(ctx, to, time.Now()); err == nil {
+			return []spool.Recipient{{ForwardPath: author, Original: to}}
+		}
+	}
+	found, err := n.directory.Resolve(ctx, to)
+	if err != nil || !found.Alias {
+		return []spool.Recipient{{ForwardPath: to}}
+	}
+	var recipients []spool.Recipient
+	for _, t := range found.Targets {
+		recipients = append(recipients, spool.Recipient{ForwardPath: t.Path, Original: to})
+	}
+	return recipients
 }
 
 // limits says how many connections to a next hop there may be, and how many messages a second it gets.

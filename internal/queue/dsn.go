@@ -42,7 +42,7 @@ func (q *Queue) tell(ctx context.Context, b *store.Batch, s *settlement, notices
 	if err != nil {
 		return err
 	}
-	if err := q.enter(b, s, r, now); err != nil {
+	if err := q.enter(ctx, b, s, r, now); err != nil {
 		return fmt.Errorf("enter the DSN of %s: %w", item.ID, err)
 	}
 	ev := q.event(item, trail.Bounced, now)
@@ -83,7 +83,7 @@ func isPassing(ctx context.Context, err error) bool {
 }
 
 // enter adds the beginning of custody of the DSN r to b.
-func (q *Queue) enter(b *store.Batch, s *settlement, r message.Report, now time.Time) error {
+func (q *Queue) enter(ctx context.Context, b *store.Batch, s *settlement, r message.Report, now time.Time) error {
 	draft := q.Spool.NewDraft()
 	defer func() {
 		if s.draft == nil {
@@ -96,7 +96,13 @@ func (q *Queue) enter(b *store.Batch, s *settlement, r message.Report, now time.
 	}
 	dsn := &spool.Item{
 		ID: r.ID, Accepted: now, Due: now, Expires: now.Add(q.Expire), BodyType: needs.Body, UTF8: needs.UTF8,
-		Recipients: []spool.Recipient{{ForwardPath: s.item.ReversePath, State: spool.Pending}},
+		Recipients: []spool.Recipient{{ForwardPath: s.item.ReversePath}},
+	}
+	if q.IsLocal(s.item.ReversePath.Domain) {
+		dsn.Recipients = q.Targets(ctx, s.item.ReversePath)
+	}
+	for i := range dsn.Recipients {
+		dsn.Recipients[i].State = spool.Pending
 	}
 	if err := q.Spool.Enter(b, draft, nil, dsn); err != nil {
 		return err

@@ -50,20 +50,27 @@ func (m mutex) TryLock() bool {
 	}
 }
 
-// plan makes the tasks of an item: its pending recipients by next hop. Those that memory has room for are then run.
+// way is what the recipients of one task have in common.
+type way struct {
+	nextHop string
+	sender  mail.Address // spool.Recipient.Sender
+}
+
+// plan makes the tasks of an item: its pending recipients by next hop and reverse-path. Those that memory has room for are then run.
 func (q *Queue) plan(item *spool.Item) (*entry, []*task) {
 	e := &entry{id: item.ID, mu: newMutex(), item: item, began: time.Now(), attempt: item.Attempts + 1}
 	var tasks []*task
-	byHop := make(map[string]*task, 1)
+	byWay := make(map[way]*task, 1)
 	for i, r := range item.Recipients {
 		if r.State != spool.Pending {
 			continue
 		}
 		name, _ := q.nextHop(r.ForwardPath)
-		t := byHop[name]
+		on := way{name, r.Sender}
+		t := byWay[on]
 		if t == nil || len(t.recipients) == maxRecipients {
 			t = &task{entry: e, nextHop: name}
-			byHop[name] = t
+			byWay[on] = t
 			tasks = append(tasks, t)
 		}
 		t.recipients = append(t.recipients, i)

@@ -49,6 +49,10 @@ type Options struct {
 	// Default: PerHop, any number.
 	Limits func(nextHop string) (attempts int, rate float64)
 
+	// Targets returns who gets mail for a local address: reports go to a reverse-path, which may be an alias. Default: the
+	// address itself.
+	Targets func(ctx context.Context, to mail.Address) []spool.Recipient
+
 	Hostname string          // names the queue in events and DSNs
 	IDs      *mail.IDs       // of DSNs
 	Retry    []time.Duration // delays between attempts, then the last one again; default 1m, 5m, 15m, 1h
@@ -113,6 +117,9 @@ func New(o Options) *Queue {
 	setDefault(&o.MaxRecipients, 200_000)
 	if o.NextHop == nil {
 		o.NextHop = func(domain string) (string, string) { return domain, domain + " is not a local domain" }
+	}
+	if o.Targets == nil {
+		o.Targets = func(_ context.Context, to mail.Address) []spool.Recipient { return []spool.Recipient{{ForwardPath: to}} }
 	}
 	if o.Limits == nil {
 		o.Limits = func(string) (int, float64) { return o.PerHop, 0 }

@@ -29,10 +29,12 @@ const (
 	MSA Kind = "MSA" // ports 587 and 465: mail from our own users, who log in first (RFC 6409)
 )
 
-// Directory tells who is local.
+// Directory tells who is local, and how mail that is forwarded finds its way back.
 type Directory interface {
 	IsLocal(domain string) bool
-	Lookup(ctx context.Context, addr mail.Address) (directory.Account, error)
+	Resolve(ctx context.Context, addr mail.Address) (directory.Resolution, error)
+	Rewrite(ctx context.Context, b *store.Batch, from mail.Address, domain string, now time.Time) (mail.Address, error)
+	Unwrap(ctx context.Context, path mail.Address, now time.Time) (mail.Address, error)
 }
 
 // Owners tells whether an address belongs to an account.
@@ -69,6 +71,10 @@ type Options struct {
 	Expire        time.Duration  // age at which a message is given up
 	MinFree       uint64         // octets
 	DiskFree      func() (uint64, error)
+
+	// MailboxSize is how many octets an account may have whose quota says nothing else; 0: any. Usage is how many it has.
+	MailboxSize int64
+	Usage       func(ctx context.Context, account string) (octets int64, err error)
 
 	HeaderSize     int     // octets of a message's header; default 256 KiB
 	MaxReceived    int     // Received fields from which on a message is in a loop; default message.MaxReceived

@@ -2,11 +2,9 @@ package receiver
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
-	"waybill/internal/directory"
 	"waybill/internal/mail"
 	"waybill/internal/smtp"
 	"waybill/internal/spool"
@@ -30,36 +28,11 @@ func (s *session) Rcpt(ctx context.Context, forward mail.Address, p smtp.RcptPar
 		s.refuse(d, status, forward.String())
 		return status
 	}
-	return s.takeRcpt(forward, p.Report, d)
+	s.tx.recipients = append(s.tx.recipients, spool.Recipient{ForwardPath: forward, Report: p.Report, State: spool.Pending})
+	return s.rcptTaken(forward, d)
 }
 
-// rcptLocal asks the directory for a recipient in one of our domains.
-func (s *session) rcptLocal(ctx context.Context, forward mail.Address, report mail.Report) mail.Status {
-	account, err := s.r.Directory.Lookup(ctx, forward)
-	d := trail.Decision{Question: "is the recipient ours?", Outcome: "local"}
-	switch {
-	case err == nil:
-		d.Rule = "account " + account.Address.String()
-		s.tx.accounts = append(s.tx.accounts, account.Address)
-		s.observe()
-		return s.takeRcpt(forward, report, d)
-	case errors.Is(err, directory.ErrNoAccount) && isPostmaster(forward):
-		d.Outcome, d.Rule, d.Reason = "refused", "postmaster is refused for now only", "no account exists here yet"
-		s.refuse(d, noPostmaster, forward.String())
-		return noPostmaster
-	case errors.Is(err, directory.ErrNoAccount):
-		d.Outcome, d.Rule = "refused", "domain "+forward.Domain+" is ours"
-		d.Reason = "it has no account " + forward.String()
-		status := userUnknown.WithText("%s... User unknown", forward)
-		s.refuse(d, status, forward.String())
-		return status
-	}
-	s.r.Logger.Error("recipient could not be looked up", "session", s.conn.ID(), "error", err)
-	return storeDown
-}
-
-func (s *session) takeRcpt(forward mail.Address, report mail.Report, d trail.Decision) mail.Status {
-	s.tx.recipients = append(s.tx.recipients, spool.Recipient{ForwardPath: forward, Report: report, State: spool.Pending})
+func (s *session) rcptTaken(forward mail.Address, d trail.Decision) mail.Status {
 	s.decided(d, forward.String())
 	return recipientOK.WithText("%s... Recipient ok", forward)
 }

@@ -28,6 +28,7 @@ type transaction struct {
 	recipients  []spool.Recipient
 	decisions   []trail.Event  // one for each recipient, and what was decided about the header
 	accounts    []mail.Address // those of the recipients that are ours
+	forwarded   []int          // recipients to whom an alias forwards the message
 }
 
 // commitTries is how often a batch is made. The first may meet a mailbox that was deleted a moment ago, the others an id
@@ -95,6 +96,9 @@ func (s *session) commit(ctx context.Context, draft *bodies.Draft, h *header) ma
 			s.last, s.told = item.ID, 1 // the reply to come is told already
 			return acceptedAs(item.ID)
 		}
+		if errors.Is(err, store.ErrLimit) && len(s.tx.recipients) == 1 { // somebody else's message was faster
+			return mailboxFull.WithText("%s... Mailbox full", s.tx.recipients[0].ForwardPath)
+		}
 		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrLimit) {
 			break
 		}
@@ -118,6 +122,9 @@ func (s *session) tryCommit(ctx context.Context, draft *bodies.Draft, h *header,
 	}
 	if !atOnce {
 		b = store.Batch{}
+		if err := s.rewrite(ctx, &b, item, now); err != nil {
+			return nil, err
+		}
 		if err := s.r.Spool.Enter(&b, draft, prefix, item); err != nil {
 			return nil, err
 		}
@@ -170,6 +177,9 @@ func (s *session) received(id mail.ID, now time.Time) string {
 	}
 	if len(s.tx.recipients) == 1 { // with more, "for" would tell one recipient of another
 		field.For = s.tx.recipients[0].ForwardPath
+		if original := s.tx.recipients[0].Original; !original.IsNull() {
+			field.For = original
+		}
 	}
 	return field.String()
 }

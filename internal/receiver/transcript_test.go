@@ -29,6 +29,7 @@ import (
 	"waybill/internal/spool"
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
+	"waybill/internal/store/keys"
 	"waybill/internal/store/pebble"
 	"waybill/internal/trail"
 )
@@ -37,10 +38,12 @@ import (
 // is lines of
 //
 //	L: MTA | MSA        the listener's kind; further words: "trusted", "cleartext", "full", "down", "crowded", "nobody" (no account
-//	                    exists), and "header=N", "received=N", "rate=N", "ban=N" for limits
+//	                    exists), and "header=N", "received=N", "rate=N", "ban=N", "mailbox=N" for limits. "aliases": list
+//	                    leads to alice, bob and you@example.net; all else, *, to alice; bob is disabled
 //	C: text             sent with CR LF; {login NAME PASSWORD} becomes the base64 of AUTH PLAIN
 //	S: text             expected; "*" stands for any run of characters
 //	V: text             expected in the session's waybill, once the session is over: "outcome | rule | reason"
+//	R: text             the recipients of the accepted message, in order: forward-path, the address that an alias had, reverse-path if it is another one
 //	H: text             expected in the accepted message, our prefix included
 //	N: text             not expected there
 func TestTranscripts(t *testing.T) {
@@ -131,7 +134,12 @@ func newBench(t *testing.T, text string) *bench {
 			addAccount(t, engine, dir, mailbox.New(engine, held), name)
 		}
 	}
+	if has("aliases") {
+		addAliases(t, engine, dir)
+	}
+	boxes := mailbox.New(engine, held)
 	o := Options{
+		Usage:    boxes.Usage,
 		Hostname: "mail.example.test", IDs: mail.NewIDs(1), Store: engine, Spool: b.spool, Directory: dir, Owners: dir, Queue: b, Expire: time.Hour, Logger: logger,
 		Trail:   trail.New(engine, trail.Options{Observe: b.observe, Logger: logger}),
 		Names:   dnstest.Start(t, "$ORIGIN in-addr.arpa.\n1.0.0.127 PTR client.example.net.\n", "$ORIGIN example.net.\nclient A 127.0.0.1\n").Client,
@@ -156,6 +164,9 @@ func newBench(t *testing.T, text string) *bench {
 			o.HeaderSize = int(number)
 		case "received":
 			o.MaxReceived = int(number)
+		case "mailbox":
+			o.MailboxSize = int64(number)
+			fill(t, engine, "bob@example.test", 270)
 		case "ban":
 			rules.BanAfter = int(number)
 		case "rate":
@@ -186,6 +197,43 @@ func addAccount(t *testing.T, engine store.Store, dir *directory.Directory, boxe
 	}
 }
 
+func addAliases(t *testing.T, engine store.Store, dir *directory.Directory) {
+	t.Helper()
+	example := func(local string) mail.Address { return mail.Address{Local: local, Domain: "example.test"} }
+	alice := example("alice")
+	yes := true
+	for _, change := range []func(*store.Batch) error{
+		func(b *store.Batch) error {
+			targets := []mail.Address{alice, example("bob"), {Local: "you", Domain: "example.net"}}
+			return dir.PutAlias(t.Context(), b, directory.Alias{Address: example("list"), Targets: targets}, true)
+		},
+		func(b *store.Batch) error {
+			return dir.PutAlias(t.Context(), b, directory.Alias{Address: example("*"), Targets: []mail.Address{alice}}, true)
+		},
+		func(b *store.Batch) error {
+			return dir.Update(t.Context(), b, example("bob"), directory.Change{Disabled: &yes})
+		},
+	} {
+		var b store.Batch
+		if err := change(&b); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := engine.Commit(t.Context(), &b); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// fill lets an account have mail of that many octets.
+func fill(t *testing.T, engine store.Store, account string, octets int64) {
+	t.Helper()
+	var b store.Batch
+	b.Count(keys.Octets(account), octets, 0)
+	if _, err := engine.Commit(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (b *bench) serve(kind Kind, r *Receiver) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -212,7 +260,7 @@ func (b *bench) serve(kind Kind, r *Receiver) {
 }
 
 func (b *bench) play() {
-	var verdicts, headers, absent []string
+	var verdicts, headers, absent, recipients []string
 	for i, line := range b.lines[1:] {
 		kind, rest, _ := strings.Cut(line, ":")
 		rest = strings.TrimPrefix(rest, " ")
@@ -226,6 +274,8 @@ func (b *bench) play() {
 			}
 		case "V":
 			verdicts = append(verdicts, rest)
+		case "R":
+			recipients = append(recipients, rest)
 		case "H":
 			headers = append(headers, rest)
 		case "N":
@@ -239,6 +289,29 @@ func (b *bench) play() {
 	<-b.ended
 	b.verdicts(verdicts)
 	b.headers(headers, absent)
+	b.recipients(recipients)
+}
+
+// recipients compares those of the accepted message.
+func (b *bench) recipients(want []string) {
+	if len(want) == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.items) != 1 {
+		b.t.Fatalf("%d messages were accepted", len(b.items))
+	}
+	var got []string
+	for _, r := range b.items[0].Recipients {
+		got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s", r.ForwardPath, r.Original, r.Sender)))
+	}
+	for i := range max(len(got), len(want)) {
+		if i >= len(got) || i >= len(want) || !match(want[i], got[i]) {
+			b.t.Errorf("recipients: %q, want %q", got, want)
+			return
+		}
+	}
 }
 
 func (b *bench) expand(text string) string {

@@ -39,7 +39,7 @@ func (s *session) notInternational(ctx context.Context) verdict {
 	if s.speaksUTF8() {
 		return verdict{}
 	}
-	if path := s.attempt.Item.ReversePath; !isASCII(path) {
+	if path := s.attempt.ReversePath(); !isASCII(path) {
 		return ours(addressUTF8.WithText("%s does not take the address %s (it does not offer SMTPUTF8)", s.target, path))
 	}
 	eightBit, err := s.eightBit(ctx)

@@ -128,7 +128,7 @@ func (s *session) transaction(ctx context.Context, offered []int) (left []int, m
 func (s *session) envelope(offered []int) smtp.Transaction {
 	item := s.attempt.Item
 	tx := smtp.Transaction{
-		ReversePath: item.ReversePath, DSN: item.DSN, UTF8: item.UTF8 && s.speaksUTF8(),
+		ReversePath: s.attempt.ReversePath(), DSN: item.DSN, UTF8: item.UTF8 && s.speaksUTF8(),
 		Body: item.BodyType, Size: item.Body.Total(),
 	}
 	for _, i := range offered {

@@ -19,10 +19,12 @@ import (
 //
 // A path is its local-part and its domain. Format 2 has after the body type: flags (1: SMTPUTF8, 2: has an ENVID,
 // 4 and 8: place of RET in returns) · ENVID; and further flags of a recipient (16: has NOTIFY, 32: has ORCPT, 64: its
-// delay was told), with after its status: NOTIFY · type and address of ORCPT.
+// delay was told), with after its status: NOTIFY · type and address of ORCPT. Format 3 has one more flag of a recipient
+// (128: has a sender) and at its end that path.
 const (
 	format1 = 1
 	format2 = 2
+	format3 = 3
 )
 
 // Flags of a recipient.
@@ -34,6 +36,7 @@ const (
 	hasNotify
 	hasORCPT
 	delayTold
+	hasSender
 
 	stateMask = 3
 )
@@ -60,7 +63,7 @@ func (i *Item) encode() []byte {
 	b = i.Body.Append(b)
 	b = appendPath(b, i.ReversePath)
 	b = record.AppendText(b, i.BodyType)
-	if format == format2 {
+	if format >= format2 {
 		b = i.appendWishes(b)
 	}
 	b = record.AppendTime(b, i.Accepted)
@@ -76,15 +79,20 @@ func (i *Item) encode() []byte {
 
 // format is the lowest one that can say what the item has.
 func (i *Item) format() byte {
+	format := byte(format1)
 	if i.UTF8 || i.DSN != (mail.DSN{}) {
-		return format2
+		format = format2
 	}
 	for k := range i.Recipients {
-		if r := &i.Recipients[k]; r.DelayTold || r.Report != (mail.Report{}) {
-			return format2
+		r := &i.Recipients[k]
+		if !r.Sender.IsNull() {
+			return format3
+		}
+		if r.DelayTold || r.Report != (mail.Report{}) {
+			format = format2
 		}
 	}
-	return format1
+	return format
 }
 
 // appendWishes adds what only format 2 has of the item itself.
@@ -111,6 +119,7 @@ func (r *Recipient) flags() byte {
 	add(hasNotify, r.Report.Notify != 0)
 	add(hasORCPT, r.Report.Original != mail.OriginalRecipient{})
 	add(delayTold, r.DelayTold)
+	add(hasSender, !r.Sender.IsNull())
 	return flags
 }
 
@@ -134,6 +143,9 @@ func (r *Recipient) append(b []byte) []byte {
 	if flags&hasORCPT != 0 {
 		b = record.AppendText(record.AppendText(b, r.Report.Original.Type), r.Report.Original.Address)
 	}
+	if flags&hasSender != 0 {
+		b = appendPath(b, r.Sender)
+	}
 	return b
 }
 
@@ -142,13 +154,13 @@ func appendPath(b []byte, a mail.Address) []byte {
 }
 
 func decode(value []byte) (*Item, error) {
-	format := byte(format2)
-	if len(value) > 0 && value[0] == format1 {
-		format = format1
+	format := byte(format3)
+	if len(value) > 0 && (value[0] == format1 || value[0] == format2) {
+		format = value[0]
 	}
 	r := record.NewReader(value, format)
 	i := &Item{Body: bodies.Read(r), ReversePath: readPath(r), BodyType: mail.BodyType(r.Text())}
-	if format == format2 {
+	if format >= format2 {
 		i.readWishes(r)
 	}
 	i.Accepted, i.Expires, i.Due, i.Attempts = r.Time(), r.Time(), r.Time(), int(r.Uint31())
@@ -179,7 +191,7 @@ func (i *Item) readWishes(r *record.Reader) {
 func readRecipient(r *record.Reader, format byte) (p Recipient) {
 	flags := r.Octet()
 	state := int(flags / stateUnit & stateMask)
-	if state >= len(states) || flags >= 2*delayTold || format == format1 && flags >= hasNotify {
+	if state >= len(states) || format < format3 && flags >= hasSender || format == format1 && flags >= hasNotify {
 		r.Fail()
 		return p
 	}
@@ -202,6 +214,9 @@ func readRecipient(r *record.Reader, format byte) (p Recipient) {
 	}
 	if flags&hasORCPT != 0 {
 		p.Report.Original = mail.OriginalRecipient{Type: r.Text(), Address: r.Text()}
+	}
+	if flags&hasSender != 0 {
+		p.Sender = readPath(r)
 	}
 	return p
 }

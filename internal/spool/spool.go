@@ -62,6 +62,7 @@ const (
 type Recipient struct {
 	ForwardPath mail.Address
 	Original    mail.Address // as given in RCPT, if an alias led to ForwardPath; else null
+	Sender      mail.Address // the reverse-path under which an alias forwards it; null: the message's own
 	Report      mail.Report  // what the sender asked for
 	State       State
 	Status      mail.Status // of the last attempt; zero before the first
@@ -99,6 +100,16 @@ type Attempt struct {
 	NextHop    string
 	Recipients []int // indexes into Item.Recipients
 	Passing    bool  // the item is in custody for the batch of this attempt only (Pass): nobody holds its body yet
+}
+
+// ReversePath is the one for these recipients, who all have the same.
+func (a Attempt) ReversePath() mail.Address {
+	if len(a.Recipients) > 0 {
+		if sender := a.Item.Recipients[a.Recipients[0]].Sender; !sender.IsNull() {
+			return sender
+		}
+	}
+	return a.Item.ReversePath
 }
 
 // Outcome is what an attempt came to for one recipient: 2xx delivered, 5xx failed, anything else still pending.

@@ -9,9 +9,13 @@
 //	spool/ message14                                record                        spool        a message in custody
 //	due/ micros8 message14                          empty                         spool        when it is to be attempted
 //	account/ domain* local*                         record                        directory    an account
+//	alias/ domain* local*                           record                        directory    an alias; local-part "*": the domain's catch-all
+//	domain/ name*                                   record                        directory    a domain that is not in the configuration
+//	forward/ token                                  address                       directory    a reverse-path too long for SRS
 //	password/ domain* local*                        PHC string                    directory    its password
 //	scram/ domain* local*                           RFC 5803                      directory    its keys for SCRAM
 //	secrets/ name                                   octets                        directory    a random secret of this store
+//	purge/ account*                                 empty                         mailbox      what the account had is being deleted
 //	box/ account* name*                             record                        mailbox      a mailbox
 //	boxes/ account*                                 counter                       mailbox      number of the newest mailbox
 //	octets/ account*                                counter                       mailbox      octets in all mailboxes
@@ -110,6 +114,27 @@ func Accounts(domain string) []byte {
 	}
 	return text(b, domain)
 }
+
+// Alias is the key of an alias.
+func Alias(a mail.Address) []byte { return account("alias/", a) }
+
+// Aliases begins the keys of the aliases of a domain, or of all aliases if it is "".
+func Aliases(domain string) []byte {
+	b := start("alias/", len(domain)+2)
+	if domain == "" {
+		return b
+	}
+	return text(b, domain)
+}
+
+// Domain is the key of a domain, which is in lower case.
+func Domain(name string) []byte { return text(start("domain/", len(name)+2), name) }
+
+// Domains begins the keys of all domains.
+func Domains() []byte { return []byte("domain/") }
+
+// Forward is the key under which a reverse-path is kept that a token of package srs stands for.
+func Forward(token string) []byte { return append(start("forward/", len(token)), token...) }
 
 // Nobody begins keys that are never written. Who watches it hears of reopenings of the store only.
 func Nobody() []byte { return []byte("nobody/") }
