@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -84,8 +85,9 @@ func (d *Directory) oldForwards(b *store.Batch, before time.Time) error {
 			return fmt.Errorf("forget reverse-paths: %w", err)
 		}
 		if at, _, err := decodeForward(e.Value); err != nil || at.Before(before) {
-			b.Check(e.Key, e.Version) // it may be used anew at this moment
-			b.Delete(e.Key)
+			key := bytes.Clone(e.Key)
+			b.Check(key, e.Version) // it may be used anew at this moment
+			b.Delete(key)
 		}
 		if len(b.Deletes) == forgetAtOnce {
 			break

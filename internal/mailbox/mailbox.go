@@ -49,6 +49,7 @@ type Message struct {
 	Prefix   []byte        // header fields that final delivery adds: Return-Path, Delivered-To
 	Received time.Time     // kept to the microsecond
 	Quota    int64         // octets that the account may have with it; 0: any
+	Flags    Flags
 }
 
 // Entry is a message in a mailbox.
@@ -96,12 +97,13 @@ func canonical(name string) string {
 }
 
 // Create adds to the batch an empty mailbox of an account, which is named by mail.Address.Key. Its UIDVALIDITY is
-// now, in seconds. The commit fails with store.ErrConflict if there is one of that name.
+// now, in seconds. The commit fails with store.ErrConflict if there is one of that name, or the account's old mail is still being deleted (Abandon).
 func (m *Mailboxes) Create(b *store.Batch, account, name string, now time.Time) {
 	number := b.Count(keys.MailboxNumbers(account), 1, 0)
 	value, numberAt := box{uidValidity: uint32(now.Unix())}.encode()
 	key := keys.Mailbox(account, canonical(name))
 	b.Check(key, store.Absent)
+	b.Check(keys.Purge(account), store.Absent)
 	b.Puts = append(b.Puts, store.Put{
 		Key: key, Value: value, ValueSlots: []store.Slot{{Counter: number, At: numberAt, Width: 4}},
 	})
@@ -163,7 +165,7 @@ func (m *Mailboxes) file(snap store.Snapshot, b *store.Batch, x box, name string
 	b.Count(x.UIDs(), 1, maxUID)
 	change := b.Count(x.Changes(), 1, 0)
 	b.Count(x.Count(), 1, 0)
-	entry := Entry{ID: msg.ID, Body: msg.Body, Prefix: msg.Prefix, Received: msg.Received}
+	entry := Entry{ID: msg.ID, Body: msg.Body, Prefix: msg.Prefix, Received: msg.Received, Flags: msg.Flags}
 	b.Count(keys.Octets(account), int64(len(entry.Prefix))+entry.Body.Total(), msg.Quota)
 	key := x.Message(0)
 	b.Puts = append(b.Puts, store.Put{

@@ -15,7 +15,7 @@
 //	password/ domain* local*                        PHC string                    directory    its password
 //	scram/ domain* local*                           RFC 5803                      directory    its keys for SCRAM
 //	secrets/ name                                   octets                        directory    a random secret of this store
-//	purge/ account*                                 empty                         mailbox      what the account had is being deleted
+//	purge/ account* box4?                           empty                         mailbox      what the account, or one mailbox, had is being deleted
 //	box/ account* name*                             record                        mailbox      a mailbox
 //	boxes/ account*                                 counter                       mailbox      number of the newest mailbox
 //	octets/ account*                                counter                       mailbox      octets in all mailboxes

@@ -1,6 +1,9 @@
 package keys
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // UIDWidth is the width of the UID at the end of a message's key and of its holder.
 const UIDWidth = 4
@@ -9,6 +12,58 @@ const UIDWidth = 4
 func Mailbox(account, name string) []byte {
 	return text(text(start("box/", len(account)+len(name)+4), account), name)
 }
+
+// ParseMailbox returns the name in the key of a mailbox of that account; "" if it is none.
+func ParseMailbox(account string, key []byte) string {
+	rest, ok := bytes.CutPrefix(key, Mailboxes(account))
+	rest, ended := bytes.CutSuffix(rest, []byte{0, 1})
+	if !ok || !ended {
+		return ""
+	}
+	return string(bytes.ReplaceAll(rest, []byte{0, 0xff}, []byte{0}))
+}
+
+// Mailboxes begins the keys of the mailboxes of an account.
+func Mailboxes(account string) []byte { return text(start("box/", len(account)+2), account) }
+
+// AllMessages begins the keys of the messages in all mailboxes of an account.
+func AllMessages(account string) []byte { return text(start("mail/", len(account)+2), account) }
+
+// AllGone begins the keys of the tombstones in all mailboxes of an account.
+func AllGone(account string) []byte { return text(start("gone/", len(account)+2), account) }
+
+// Purge is the key of the mark that what an account had is being deleted.
+func Purge(account string) []byte { return text(start("purge/", len(account)+2), account) }
+
+// Purge is the key of the mark that what one mailbox had is being deleted.
+func (x Box) Purge() []byte { return x.start("purge/", 0) }
+
+// Purges begins the keys of all such marks.
+func Purges() []byte { return []byte("purge/") }
+
+// ParsePurge returns the account of a mark, and the number of its mailbox, 0 if it is for all; ok is false if key is none.
+func ParsePurge(key []byte) (x Box, ok bool) {
+	rest, ok := bytes.CutPrefix(key, Purges())
+	end := bytes.Index(rest, []byte{0, 1})
+	if !ok || end < 0 {
+		return Box{}, false
+	}
+	x.Account = string(bytes.ReplaceAll(rest[:end], []byte{0, 0xff}, []byte{0}))
+	switch number := rest[end+2:]; len(number) {
+	case 0:
+		return x, true
+	case 4:
+		x.Number = binary.BigEndian.Uint32(number)
+		return x, x.Number != 0
+	}
+	return Box{}, false
+}
+
+// Counters begins the counters of the mailbox.
+func (x Box) Counters() []byte { return x.start("boxcount/", 0) }
+
+// Tombstones begins the keys of the mailbox's tombstones.
+func (x Box) Tombstones() []byte { return x.start("gone/", 0) }
 
 // MailboxNumbers is the counter that numbers the mailboxes of an account.
 func MailboxNumbers(account string) []byte { return text(start("boxes/", len(account)+2), account) }
