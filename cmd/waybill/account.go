@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,13 +17,16 @@ import (
 	"waybill/internal/mail"
 	"waybill/internal/node"
 	"waybill/internal/store/pebble"
-	"waybill/internal/trail"
 )
 
 // accountCommand manages accounts.
 type accountCommand struct {
 	Add      accountAddCommand      `cmd:"" help:"Create an account with its mailbox."`
 	Password accountPasswordCommand `cmd:"" help:"Give an account another password."`
+	List     accountListCommand     `cmd:"" help:"List accounts."`
+	Show     accountShowCommand     `cmd:"" help:"Show an account with its mailboxes."`
+	Set      accountSetCommand      `cmd:"" help:"Disable or enable an account, or change its quota."`
+	Rm       accountRmCommand       `cmd:"" help:"Remove an account and all its mail."`
 }
 
 // accountAddCommand creates an account, whether or not the server runs.
@@ -37,8 +39,7 @@ type accountPasswordCommand struct{ accountArguments }
 type accountArguments struct {
 	Address       string `arg:"" placeholder:"ADDR" help:"The account's address, which is also its login."`
 	PasswordStdin bool   `help:"Read the password from standard input; one final line end is dropped."`
-	JSON          bool   `name:"json" help:"Print the result as JSON."`
-	Config        string `required:"" type:"existingfile" placeholder:"FILE" help:"Configuration file (TOML)."`
+	configFlag
 }
 
 func (c *accountAddCommand) Run(ctx context.Context, std streams) error {
@@ -71,20 +72,12 @@ func (c *accountArguments) run(ctx context.Context, std streams,
 	if err := do(admin, ctx, addr, password); err != nil {
 		return errors.Join(err, admin.Close())
 	}
-	if c.JSON {
-		err = json.NewEncoder(std.out).Encode(map[string]mail.Address{key: addr})
-	} else {
-		_, err = fmt.Fprintf(std.out, words, addr)
-	}
-	return errors.Join(err, admin.Close())
+	return errors.Join(c.say(std, key, addr, words), admin.Close())
 }
 
 // admin is what a command can do to a node, running or not.
 type admin interface {
-	AddAccount(ctx context.Context, addr mail.Address, password string) error
-	SetPassword(ctx context.Context, addr mail.Address, password string) error
-	Events(ctx context.Context, id mail.ID) ([]trail.Event, error)
-	Visits(ctx context.Context, q trail.Query) (trail.Visits, error)
+	control.Node
 	Close() error
 }
 

@@ -21,7 +21,11 @@ import (
 type commands struct {
 	Lab     labCommand     `cmd:"" help:"Run the whole mail Internet of the reference scenario on this machine and print a letter's waybill."`
 	Serve   serveCommand   `cmd:"" help:"Run a mail server from a configuration file."`
+	Domain  domainCommand  `cmd:"" help:"Manage domains."`
 	Account accountCommand `cmd:"" help:"Manage accounts."`
+	Alias   aliasCommand   `cmd:"" help:"Manage aliases."`
+	Queue   queueCommand   `cmd:"" help:"Show and manage the queue."`
+	Route   routeCommand   `cmd:"" help:"Tell what would happen to mail from one address to another, and why; nothing is sent."`
 	Send    sendCommand    `cmd:"" help:"Submit a message to a mail server."`
 	Fetch   fetchCommand   `cmd:"" help:"Retrieve mail by POP3."`
 	Explain explainCommand `cmd:"" help:"Print the waybill of a message."`

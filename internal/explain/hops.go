@@ -17,7 +17,7 @@ type hop struct {
 // handled are the kinds of events that come after a message was taken.
 var handled = []trail.Kind{
 	trail.Routed, trail.MXChosen, trail.Relayed, trail.Attempted, trail.Filed, trail.Deferred, trail.Failed,
-	trail.Bounced, trail.Suppressed, trail.Done, trail.Lookup,
+	trail.Bounced, trail.Suppressed, trail.Managed, trail.Done, trail.Lookup,
 }
 
 // elsewhere are the kinds that belong to no hop.

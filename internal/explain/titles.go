@@ -135,6 +135,8 @@ func laterTitle(e trail.Event, to string) string {
 			return "It writes no report about " + e.Recipient
 		}
 		return "It writes no report"
+	case trail.Managed:
+		return "The operator: " + e.Text
 	case trail.Done:
 		return "No recipient is left: its custody ends"
 	case trail.MaildropOpened:

@@ -44,6 +44,8 @@ func lineOf(kind trail.Kind) (logLine, bool) {
 		return logLine{slog.LevelInfo, "reported"}, true
 	case trail.Suppressed:
 		return logLine{slog.LevelInfo, "not reported"}, true
+	case trail.Managed:
+		return logLine{slog.LevelInfo, "managed"}, true
 	case trail.Attempted:
 		return logLine{slog.LevelDebug, "attempted"}, true
 	case trail.Decided, trail.Routed:

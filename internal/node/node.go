@@ -17,23 +17,13 @@ import (
 
 	"waybill/internal/config"
 	"waybill/internal/control"
-	"waybill/internal/directory"
-	"waybill/internal/dns"
 	"waybill/internal/guard"
-	"waybill/internal/localdelivery"
 	"waybill/internal/login"
-	"waybill/internal/mail"
-	"waybill/internal/mailbox"
 	"waybill/internal/maildrop"
 	"waybill/internal/metrics"
-	"waybill/internal/queue"
 	"waybill/internal/receiver"
-	"waybill/internal/relay"
-	"waybill/internal/routing"
 	"waybill/internal/smtp"
-	"waybill/internal/spool"
 	"waybill/internal/store"
-	"waybill/internal/store/bodies"
 	"waybill/internal/store/pebble"
 	"waybill/internal/trail"
 )
@@ -56,25 +46,13 @@ type Options struct {
 
 // Node is one mail server.
 type Node struct {
-	config    config.Config
-	network   Network
-	logger    *slog.Logger
-	engine    Engine
-	bodies    *bodies.Bodies
-	spool     *spool.Spool
-	mailboxes *mailbox.Mailboxes
-	directory *directory.Directory
-	logins    *login.Service
-	trail     *trail.Trail
-	resolver  *dns.Client
-	routes    *routing.Table
-	commits   *watched // is engine
-	certs     *certificates
-	metrics   *metrics.Metrics // nil without a listener for HTTP
-	relay     *relay.Relay
-	queue     *queue.Queue
-	receiver  *receiver.Receiver
-	maildrop  *maildrop.Service
+	*core
+	logins   *login.Service
+	commits  *watched // is engine
+	certs    *certificates
+	metrics  *metrics.Metrics // nil without a listener for HTTP
+	receiver *receiver.Receiver
+	maildrop *maildrop.Service
 
 	admission *smtp.Admission // of all SMTP listeners together
 	services  []service
@@ -100,18 +78,18 @@ func New(o Options) (*Node, error) {
 	if err := os.MkdirAll(o.Config.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	n := &Node{config: o.Config, network: o.Network, logger: o.Logger, engine: o.Engine}
-	if n.engine == nil {
-		engine, err := OpenStore(o.Config, o.Logger)
+	engine := o.Engine
+	if engine == nil {
+		opened, err := OpenStore(o.Config, o.Logger)
 		if err != nil {
 			return nil, err
 		}
-		n.engine = engine
+		engine = opened
 	}
-	n.commits = watch(n.engine, o.Config.Limits.CommitTime)
-	n.engine = n.commits
+	n := &Node{commits: watch(engine, o.Config.Limits.CommitTime)}
+	o.Engine = n.commits
 	if err := n.build(o); err != nil {
-		return nil, errors.Join(err, n.engine.Close())
+		return nil, errors.Join(err, n.commits.Close())
 	}
 	return n, nil
 }
@@ -122,47 +100,22 @@ func OpenStore(c config.Config, logger *slog.Logger) (*pebble.Store, error) {
 }
 
 // build wires the layers, from the stores up to the agents.
-func (n *Node) build(o Options) error {
-	c := n.config
-	n.bodies = bodies.New(n.engine)
-	n.spool = spool.New(n.engine, n.bodies)
-	n.mailboxes = mailbox.New(n.engine, n.bodies)
-	n.directory = directory.New(n.engine, c.Domains, directory.Options{Hostname: c.Hostname})
+func (n *Node) build(o Options) (err error) {
+	c := o.Config
+	if n.core, err = newCore(o, n.observer(o.Observe)); err != nil {
+		return err
+	}
 	if len(c.Listen.HTTP) > 0 {
 		n.metrics = metrics.New(n.states())
-	}
-	n.trail = trail.New(n.engine, trail.Options{Observe: n.observer(o.Observe), Logger: n.logger})
-
-	servers, err := resolverServers(c)
-	if err != nil {
-		return err
 	}
 	if n.certs, err = openCertificates(c, n.logger); err != nil {
 		return err
 	}
-	if n.routes, err = routing.New(c.Routes); err != nil {
-		return err
-	}
-	n.resolver = dns.NewClient(dns.ClientOptions{Servers: servers, Dial: n.dial, Logger: n.logger})
-	ids := mail.NewIDs(o.Number)
-	n.relay = relay.New(relay.Options{
-		Hostname: c.Hostname, Resolver: n.resolver, Routes: n.routes, Dial: n.dial, Content: n.content, IsSelf: n.isSelf, Logger: n.logger,
-	})
-	n.queue = queue.New(queue.Options{
-		Store: n.engine, Spool: n.spool, Trail: n.trail, IsLocal: n.directory.IsLocal,
-		NextHop: n.routes.NextHop, Limits: n.limits, Targets: n.targets,
-		Local: localdelivery.New(localdelivery.Options{
-			Directory: n.directory, Mailboxes: n.mailboxes, Spool: n.spool, Hostname: c.Hostname,
-			MaxReceived: c.Limits.Received, MailboxSize: c.Limits.MailboxSize, Logger: n.logger,
-		}),
-		Remote:   n.relay,
-		Hostname: c.Hostname, IDs: ids, Retry: c.Queue.Retry, Expire: c.Queue.Expire, Logger: n.logger,
-	})
 	n.logins = &login.Service{
 		Directory: n.directory, Guard: guard.New(guard.Options{BanAfter: c.Auth.BanAfter, BanTime: c.Auth.BanTime}), Logger: n.logger,
 	}
 	n.receiver = receiver.New(receiver.Options{
-		Hostname: c.Hostname, IDs: ids, Store: taking{n.commits}, Spool: n.spool, Trail: n.trail,
+		Hostname: c.Hostname, IDs: n.ids, Store: taking{n.commits}, Spool: n.spool, Trail: n.trail,
 		Directory: n.directory, Owners: n.directory, Logins: n.logins, Names: n.resolver, Queue: n.queue,
 		Trusted: c.Relay.Trusted, CleartextFrom: c.Auth.CleartextFrom, Expire: c.Queue.Expire,
 		MinFree: uint64(c.Limits.MinFree), DiskFree: n.engine.DiskFree,
@@ -175,10 +128,6 @@ func (n *Node) build(o Options) error {
 		Hostname: c.Hostname, CleartextFrom: c.Auth.CleartextFrom, Logger: n.logger,
 	})
 	return nil
-}
-
-func (n *Node) content(ctx context.Context, item *spool.Item) (relay.Content, error) {
-	return n.spool.Open(ctx, item)
 }
 
 // Start recovers the queue, opens the listeners and serves until Shutdown. If one cannot be opened, nothing stays open.
@@ -218,6 +167,9 @@ func (n *Node) sweep(ctx context.Context) {
 	defer tick.Stop()
 	var expired time.Time
 	for {
+		if _, err := n.mailboxes.Purge(ctx); err != nil && ctx.Err() == nil {
+			n.logger.Warn("the mail of removed accounts could not be deleted", "error", err)
+		}
 		if _, err := n.bodies.Sweep(ctx, draftLife); err != nil && ctx.Err() == nil {
 			n.logger.Warn("bodies could not be swept", "error", err)
 		}
@@ -236,24 +188,4 @@ func (n *Node) sweep(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
-}
-
-// AddAccount creates an account with its mailbox.
-func (n *Node) AddAccount(ctx context.Context, addr mail.Address, password string) error {
-	return AddAccount(ctx, n.engine, n.directory, n.mailboxes, addr, password)
-}
-
-// Visits returns what the trail tells of a peer or of a session.
-func (n *Node) Visits(ctx context.Context, q trail.Query) (trail.Visits, error) {
-	return n.trail.Visits(ctx, q)
-}
-
-// SetPassword gives an account another password.
-func (n *Node) SetPassword(ctx context.Context, addr mail.Address, password string) error {
-	return SetPassword(ctx, n.engine, n.directory, addr, password)
-}
-
-// Events returns the waybill of a message.
-func (n *Node) Events(ctx context.Context, id mail.ID) ([]trail.Event, error) {
-	return n.trail.Events(ctx, id)
 }

@@ -15,20 +15,20 @@ import (
 )
 
 // dial connects from the source address that suits the target.
-func (n *Node) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	return n.network.Dial(ctx, network, n.source(address), address)
+func (k *core) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return k.network.Dial(ctx, network, k.source(address), address)
 }
 
 // source returns the address to connect from: the first of [relay] source, or of the smtp listeners, that can reach the
 // target, so that others see the address that our name leads to. A loopback address reaches loopback only, and another one
 // is no good there: name servers on this machine answer loopback alone. An invalid address leaves it to the system.
-func (n *Node) source(address string) netip.Addr {
+func (k *core) source(address string) netip.Addr {
 	target, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return netip.Addr{}
 	}
 	to := target.Addr().Unmap()
-	for _, s := range n.sources() {
+	for _, s := range k.sources() {
 		if !s.IsUnspecified() && s.Is4() == to.Is4() && s.IsLoopback() == to.IsLoopback() {
 			return s
 		}
@@ -36,21 +36,21 @@ func (n *Node) source(address string) netip.Addr {
 	return netip.Addr{}
 }
 
-func (n *Node) sources() []netip.Addr {
-	if len(n.config.Relay.Source) > 0 {
-		return n.config.Relay.Source
+func (k *core) sources() []netip.Addr {
+	if len(k.config.Relay.Source) > 0 {
+		return k.config.Relay.Source
 	}
 	var sources []netip.Addr
-	for _, l := range n.config.Listen.SMTP {
+	for _, l := range k.config.Listen.SMTP {
 		sources = append(sources, l.Addr())
 	}
 	return sources
 }
 
 // isSelf says whether mail relayed to an address and port would come back to this node.
-func (n *Node) isSelf(to netip.AddrPort) bool {
+func (k *core) isSelf(to netip.AddrPort) bool {
 	addr := to.Addr()
-	for _, l := range slices.Concat(n.config.Listen.SMTP, n.config.Listen.Submission, n.config.Listen.Submissions) {
+	for _, l := range slices.Concat(k.config.Listen.SMTP, k.config.Listen.Submission, k.config.Listen.Submissions) {
 		if l.Port() != to.Port() {
 			continue
 		}
@@ -76,13 +76,13 @@ func ofThisMachine(addr netip.Addr) bool {
 }
 
 // targets returns who gets a report that goes to a local address. If that cannot be found out, it is for the MDA to say.
-func (n *Node) targets(ctx context.Context, to mail.Address) []spool.Recipient {
+func (k *core) targets(ctx context.Context, to mail.Address) []spool.Recipient {
 	if srs.Is(to) {
-		if author, err := n.directory.Unwrap(ctx, to, time.Now()); err == nil {
+		if author, err := k.directory.Unwrap(ctx, to, time.Now()); err == nil {
 			return []spool.Recipient{{ForwardPath: author, Original: to}}
 		}
 	}
-	found, err := n.directory.Resolve(ctx, to)
+	found, err := k.directory.Resolve(ctx, to)
 	if err != nil || !found.Alias {
 		return []spool.Recipient{{ForwardPath: to}}
 	}
@@ -94,10 +94,10 @@ func (n *Node) targets(ctx context.Context, to mail.Address) []spool.Recipient {
 }
 
 // limits says how many connections to a next hop there may be, and how many messages a second it gets.
-func (n *Node) limits(nextHop string) (connections int, rate float64) {
+func (k *core) limits(nextHop string) (connections int, rate float64) {
 	r := config.Route{}
-	if route := n.routes.Of(nextHop); route != nil {
+	if route := k.routes.Of(nextHop); route != nil {
 		r = route.Route
 	}
-	return cmp.Or(r.Connections, n.config.Queue.Connections), cmp.Or(r.Rate, n.config.Queue.Rate)
+	return cmp.Or(r.Connections, k.config.Queue.Connections), cmp.Or(r.Rate, k.config.Queue.Rate)
 }

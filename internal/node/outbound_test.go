@@ -8,8 +8,8 @@ import (
 )
 
 // nodeListening is a node of which only the addresses matter.
-func nodeListening(smtp []string, source ...string) *Node {
-	var n Node
+func nodeListening(smtp []string, source ...string) *core {
+	var n core
 	for _, s := range smtp {
 		n.config.Listen.SMTP = append(n.config.Listen.SMTP, netip.MustParseAddrPort(s))
 	}
@@ -22,7 +22,7 @@ func nodeListening(smtp []string, source ...string) *Node {
 func TestSource(t *testing.T) {
 	both := []string{"127.0.0.1:25", "203.0.113.5:25", "[2001:db8::5]:25"}
 	for _, test := range []struct {
-		node         *Node
+		node         *core
 		target, want string
 	}{
 		{nodeListening(both), "198.51.100.1:25", "203.0.113.5"},

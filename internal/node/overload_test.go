@@ -64,7 +64,7 @@ func TestOverload(t *testing.T) {
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	engine := &slowEngine{free: 100}
-	n := &Node{config: config.Config{Limits: config.Limits{MinFree: 50}}, engine: engine, commits: watch(engine, time.Second)}
+	n := &Node{core: &core{config: config.Config{Limits: config.Limits{MinFree: 50}}, engine: engine}, commits: watch(engine, time.Second)}
 	expect := func(want string) {
 		t.Helper()
 		got := "<nil>"

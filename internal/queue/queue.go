@@ -119,7 +119,9 @@ func New(o Options) *Queue {
 		o.NextHop = func(domain string) (string, string) { return domain, domain + " is not a local domain" }
 	}
 	if o.Targets == nil {
-		o.Targets = func(_ context.Context, to mail.Address) []spool.Recipient { return []spool.Recipient{{ForwardPath: to}} }
+		o.Targets = func(_ context.Context, to mail.Address) []spool.Recipient {
+			return []spool.Recipient{{ForwardPath: to}}
+		}
 	}
 	if o.Limits == nil {
 		o.Limits = func(string) (int, float64) { return o.PerHop, 0 }

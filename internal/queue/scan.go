@@ -101,7 +101,7 @@ func (q *Queue) takeOut(ctx context.Context, now time.Time, after spool.DueEntry
 // isDue says whether an attempt is to be made now. What is due later than any retry was put off by a clock that has been
 // set back since, or by a longer schedule.
 func (q *Queue) isDue(due, now time.Time) bool {
-	return !due.After(now) || due.After(now.Add(q.schedule.longest()))
+	return !due.After(now) || due.After(now.Add(q.schedule.longest())) && !due.Equal(spool.Held())
 }
 
 func (q *Queue) scanFailed(ctx context.Context, now time.Time, err error) time.Time {

@@ -107,6 +107,9 @@ func (q *Queue) fill(ctx context.Context, b *store.Batch, s *settlement, r repor
 // nextAttempt is when a message is due after the last task of a round. Recipients that had no turn in it, for want of
 // room in memory, are due as before, unless others have to wait. why is a reason besides the schedule.
 func (q *Queue) nextAttempt(e *entry, v verdicts, now time.Time) (due time.Time, why string) {
+	if e.item.IsHeld() { // an operator was faster than the attempt
+		return e.item.Due, ""
+	}
 	if e.lost || e.left != "" && len(e.held)+len(v.deferred) == 0 {
 		return e.item.Due, ""
 	}

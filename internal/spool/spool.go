@@ -204,6 +204,49 @@ func (i *Item) pending() bool {
 	return false
 }
 
+// Held is the due time of an item that is tried no more until somebody releases it. No clock comes there.
+func Held() time.Time { return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+// IsHeld says whether the item is tried no more until somebody releases it.
+func (i *Item) IsHeld() bool { return i.Due.Equal(Held()) }
+
+// Reschedule changes the time of an item's next attempt and adds to the batch what follows from it. The commit fails with
+// store.ErrConflict if the record is not of item.Version any more.
+func (s *Spool) Reschedule(b *store.Batch, item *Item, due time.Time) {
+	s.Settle(b, item, nil, due)
+}
+
+// Scan returns items in custody behind that id in the order of their ids, which is that of their acceptance; at most limit,
+// and none at the end. One whose record cannot be read has its ID only.
+func (s *Spool) Scan(ctx context.Context, after mail.ID, limit int) ([]*Item, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	snap, err := s.st.Snapshot()
+	if err != nil {
+		return nil, fmt.Errorf("scan the spool: %w", err)
+	}
+	defer snap.Close()
+	r := store.Prefix(keys.Spool(""))
+	r.Limit = limit
+	if after != "" {
+		r.Start = append(keys.Spool(after), 0)
+	}
+	var items []*Item
+	for e, err := range snap.Scan(r) {
+		if err != nil {
+			return nil, fmt.Errorf("scan the spool: %w", err)
+		}
+		item, err := decode(e.Value)
+		if err != nil {
+			item = &Item{}
+		}
+		item.ID, item.Version = mail.ID(e.Key[len(keys.Spool("")):]), e.Version
+		items = append(items, item)
+	}
+	return items, nil
+}
+
 // Load returns an item in custody, or store.ErrNotFound. record.ErrCorrupt says that its record cannot be read.
 func (s *Spool) Load(ctx context.Context, id mail.ID) (*Item, error) {
 	if err := ctx.Err(); err != nil {

@@ -27,7 +27,7 @@ const (
 )
 
 // essential are the kinds that are kept to the end: without them a waybill would not say what became of the message.
-var essential = []Kind{Accepted, Durable, Relayed, Filed, Failed, Bounced, Suppressed, Done, Fetched, Deleted}
+var essential = []Kind{Accepted, Durable, Relayed, Filed, Failed, Bounced, Suppressed, Managed, Done, Fetched, Deleted}
 
 // add adds a step to the batch, within the bounds.
 func (t *Trail) add(b *store.Batch, id mail.ID, events []Event, now time.Time) {

@@ -42,6 +42,7 @@ const (
 	Failed     Kind = "queue.failed"     // given up; Status says why
 	Bounced    Kind = "queue.bounced"    // a DSN was created; Ref is its message id
 	Suppressed Kind = "queue.suppressed" // a DSN was not created, and why
+	Managed    Kind = "queue.managed"    // an operator did something to the message: Text says what
 	Done       Kind = "queue.done"       // no recipient is left; custody ends
 
 	// Reading.

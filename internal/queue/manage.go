@@ -1,0 +1,151 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"waybill/internal/mail"
+	"waybill/internal/spool"
+	"waybill/internal/store"
+	"waybill/internal/trail"
+)
+
+// Errors of Manage.
+var (
+	ErrNotQueued = errors.New("the message is not in the queue")
+	ErrUnderWay  = errors.New("an attempt is under way; try again when it is over")
+	ErrNotHeld   = errors.New("the message is not held")
+)
+
+// Statuses of recipients whom an operator ends (RFC 3463 §3.8: X.7.0, a policy).
+var (
+	dropped  = mail.NewStatus(554, "5.7.0", "dropped from the queue by the operator")
+	returned = mail.NewStatus(554, "5.7.0", "returned by the operator of this server before it could be delivered")
+)
+
+// Manage does something to a message. What an attempt under way comes to is recorded all the same; a message cannot be
+// ended while one is. Errors: ErrNotQueued, ErrUnderWay, ErrNotHeld, those of the store.
+func (q *Queue) Manage(ctx context.Context, id mail.ID, action spool.Action) error {
+	var err error
+	for range recordTries {
+		if err = q.manage(ctx, id, action); !errors.Is(err, store.ErrConflict) {
+			break
+		}
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		err = ErrNotQueued
+	}
+	if err != nil {
+		return fmt.Errorf("message %s: %w", id, err)
+	}
+	return nil
+}
+
+func (q *Queue) manage(ctx context.Context, id mail.ID, action spool.Action) error {
+	item, err := q.Spool.Load(ctx, id)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	switch action {
+	case spool.Retry:
+		return q.reschedule(ctx, item, now, "it is to be tried now")
+	case spool.Hold:
+		return q.reschedule(ctx, item, spool.Held(), "it is held: no attempt until it is released")
+	case spool.Release:
+		if !item.IsHeld() {
+			return ErrNotHeld
+		}
+		return q.reschedule(ctx, item, now, "it is released, and tried now")
+	case spool.Drop:
+		return q.end(ctx, item, dropped, "the operator dropped the message")
+	case spool.Bounce:
+		return q.end(ctx, item, returned, "")
+	}
+	return fmt.Errorf("there is no action %q", action)
+}
+
+// reschedule gives a message another time. If it waits in memory, it has its turn there, unless it is held.
+func (q *Queue) reschedule(ctx context.Context, item *spool.Item, due time.Time, what string) error {
+	if due.Equal(spool.Held()) {
+		q.evict(item.ID)
+	}
+	var b store.Batch
+	q.Spool.Reschedule(&b, item, due)
+	ev := q.event(item, trail.Managed, time.Now())
+	ev.Text = what
+	q.Trail.Append(&b, item.ID, []trail.Event{ev})
+	if _, err := q.Store.Commit(ctx, &b); err != nil {
+		return err
+	}
+	q.Trail.Publish([]trail.Event{ev})
+	if !due.After(time.Now()) {
+		q.rouse(item)
+		q.wantScan(due)
+	}
+	return nil
+}
+
+// rouse has the next hops of a message tried although they did not answer a moment ago: an operator knows why.
+func (q *Queue) rouse(item *spool.Item) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, r := range item.Recipients {
+		name, _ := q.nextHop(r.ForwardPath)
+		if h := q.remote.hops[name]; h != nil && isPending(r) {
+			h.failures, h.quietUntil = 0, time.Time{}
+		}
+	}
+}
+
+// evict takes a message out of memory that waits there, and says whether it is out: no attempt is under way.
+func (q *Queue) evict(id mail.ID) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e := q.active[id]
+	if e == nil {
+		return true
+	}
+	if e.running > 0 || e.reserved {
+		return false
+	}
+	others := func(t *task) bool { return t.entry != e }
+	q.local.clear(others)
+	q.remote.clear(others)
+	q.remove(e)
+	return true
+}
+
+// end gives all recipients that are pending a final status; untold is why the sender hears nothing, "" if it does.
+func (q *Queue) end(ctx context.Context, item *spool.Item, status mail.Status, untold string) error {
+	if !q.evict(item.ID) {
+		return ErrUnderWay
+	}
+	e, tasks := q.plan(item)
+	q.mu.Lock()
+	if q.active[item.ID] != nil { // a scan was faster
+		q.mu.Unlock()
+		return ErrUnderWay
+	}
+	e.open, e.size, e.running = len(tasks), len(item.Recipients), len(tasks)
+	q.active[item.ID] = e
+	q.recipients += e.size
+	q.mu.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, t := range tasks {
+		q.record(ctx, t, func(*store.Batch) report {
+			r := report{outcomes: same(t.attemptOf().Recipients, status)}
+			for i := range r.outcomes {
+				r.outcomes[i].Untold = untold
+			}
+			return r
+		})
+	}
+	if e.lost {
+		return errors.New("it could not be recorded; see the log")
+	}
+	return nil
+}
