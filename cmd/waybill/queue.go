@@ -244,7 +244,7 @@ func (c *queueBounceCommand) Run(ctx context.Context, std streams) error {
 
 // run does it. Each message to which it could not be done is told, and makes the command fail.
 func (c *queueOrder) run(ctx context.Context, std streams, action spool.Action, words string) error {
-	f, err := c.chosen()
+	f, err := c.chosen(action)
 	if err != nil {
 		return err
 	}
@@ -285,7 +285,7 @@ func (c *queueOrder) sayDone(std streams, action spool.Action, done int, words s
 }
 
 // chosen is which messages are meant. So that nobody drops the whole queue by a slip, all of it must be named.
-func (c *queueOrder) chosen() (control.QueueFilter, error) {
+func (c *queueOrder) chosen(action spool.Action) (control.QueueFilter, error) {
 	f := c.filter()
 	for _, s := range c.IDs {
 		id, err := mail.ParseID(strings.TrimSpace(s))
@@ -293,6 +293,9 @@ func (c *queueOrder) chosen() (control.QueueFilter, error) {
 			return f, usageErrorf("%v", err)
 		}
 		f.IDs = append(f.IDs, id)
+	}
+	if action == spool.Release && len(f.IDs) == 0 {
+		f.Held = new(true) // the others cannot be meant
 	}
 	if len(f.IDs) == 0 && c.isEmpty() && !c.All {
 		return f, usageErrorf("name messages, or which ones are meant (--to, --from, --older, …), or --all")

@@ -136,7 +136,7 @@ func laterTitle(e trail.Event, to string) string {
 		}
 		return "It writes no report"
 	case trail.Managed:
-		return "The operator: " + e.Text
+		return "The operator steps in"
 	case trail.Done:
 		return "No recipient is left: its custody ends"
 	case trail.MaildropOpened:
