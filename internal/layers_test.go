@@ -29,7 +29,7 @@ var ranks = [][]string{
 		"receiver", "queue", "relay", "localdelivery", "maildrop", "explain", "mua", "control", "metrics", "web",
 	},
 	{"node"},
-	{"lab"},
+	{"lab", "setup"},
 	{"cmd/waybill"},
 }
 

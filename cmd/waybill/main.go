@@ -20,6 +20,7 @@ import (
 // commands are the program's commands and flags.
 type commands struct {
 	Lab     labCommand     `cmd:"" help:"Run the whole mail Internet of the reference scenario on this machine and print a letter's waybill."`
+	Init    initCommand    `cmd:"" help:"Set up a mail server for a domain: configuration, keys, the first account, and what is left to do."`
 	Serve   serveCommand   `cmd:"" help:"Run a mail server from a configuration file."`
 	Domain  domainCommand  `cmd:"" help:"Manage domains."`
 	Account accountCommand `cmd:"" help:"Manage accounts."`

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"runtime/pprof"
+	"strings"
 	"syscall"
 	"time"
 
@@ -56,20 +58,55 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 		fmt.Fprintf(std.err, "%s: %s listening on %s\n", conf.Hostname, b.Protocol, b.Addr)
 	}
 	fmt.Fprintf(std.err, "%s: ready\n", conf.Hostname)
-	reloadUntil(ctx, hup, n)
+	notifySystem("READY=1")
+	c.reloadUntil(ctx, hup, n, log)
+	notifySystem("STOPPING=1")
 	return c.drain(n, conf.Hostname, std)
 }
 
-// reloadUntil reads the certificates again at each SIGHUP until ctx is done.
-func reloadUntil(ctx context.Context, hup <-chan os.Signal, n *node.Node) {
+// reloadUntil reads the configuration and the certificates again at each SIGHUP until ctx is done.
+func (c *serveCommand) reloadUntil(ctx context.Context, hup <-chan os.Signal, n *node.Node, log *slog.Logger) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hup:
-			n.ReloadCertificates()
+			c.reload(n, log)
 		}
 	}
+}
+
+// reload changes nothing but the certificate if the configuration is wrong, and says what is.
+func (c *serveCommand) reload(n *node.Node, log *slog.Logger) {
+	conf, err := config.Load(c.Config)
+	if err != nil {
+		n.ReloadCertificates()
+		log.Error("the configuration is not reloaded: it has mistakes", "error", err)
+		return
+	}
+	pending, err := n.Reload(conf)
+	switch {
+	case err != nil:
+		log.Error("the configuration is not reloaded", "error", err)
+	case len(pending) > 0:
+		log.Warn("the configuration is reloaded; some changes count from the next start on", "changed", strings.Join(pending, ", "))
+	default:
+		log.Info("the configuration is reloaded")
+	}
+}
+
+// notifySystem tells systemd of a state (sd_notify), if it asked to be told.
+func notifySystem(state string) {
+	socket := os.Getenv("NOTIFY_SOCKET")
+	if socket == "" {
+		return
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	conn.Write([]byte(state))
 }
 
 // drain lets sessions under way end, for a while or until a second signal. Whatever was acknowledged is on disk by then.

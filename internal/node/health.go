@@ -85,6 +85,3 @@ func (n *Node) queueState() metrics.QueueState {
 	}
 	return s
 }
-
-// ReloadCertificates reads the files of [tls] again.
-func (n *Node) ReloadCertificates() { n.certs.reload(true) }

@@ -18,6 +18,15 @@ import (
 	"waybill/internal/config"
 )
 
+// MakeCertificate makes the self-signed certificate of a configuration that names no other, if it is not there yet.
+func MakeCertificate(c config.Config) error {
+	if c.TLS.Cert != "" {
+		return nil
+	}
+	_, err := selfSigned(c)
+	return err
+}
+
 // selfSigned names the self-signed certificate in data, which is made at the first start.
 func selfSigned(c config.Config) (config.TLS, error) {
 	files := config.TLS{
