@@ -24,7 +24,7 @@ var ranks = [][]string{
 		"store", "store/keys", "store/record", "store/bodies", "store/pebble", "store/storetest", "store/faultfs",
 	},
 	{"spool", "mailbox", "directory", "guard", "trail"}, // what is stored
-	{"login"}, // who a client is, from what is stored
+	{"login", "verify"}, // who a client is, from what is stored; and whether that is whole
 	{ // agents, and what shows their work
 		"receiver", "queue", "relay", "localdelivery", "maildrop", "explain", "mua", "control", "metrics", "web",
 	},

@@ -55,6 +55,8 @@ const (
 	pathQueue         = "/queue/list"
 	pathManageQueue   = "/queue/manage"
 	pathRoute         = "/route"
+	pathBackup        = "/backup"
+	pathVerify        = "/verify"
 	pathEvents        = "/messages/events"
 	pathVisits        = "/visits"
 )
@@ -77,6 +79,8 @@ func routes(node Node) http.Handler {
 	serve(mux, pathQueue, node.Queue)
 	serve(mux, pathManageQueue, func(ctx context.Context, r order) ([]Refusal, error) { return node.ManageQueue(ctx, r.IDs, r.Action) })
 	serve(mux, pathRoute, func(ctx context.Context, r envelope) (Route, error) { return node.Route(ctx, r.From, r.To) })
+	serveVoid(mux, pathBackup, node.Backup)
+	mux.HandleFunc("POST "+pathVerify, verifying(node))
 	serve(mux, pathEvents, node.Events)
 	serve(mux, pathVisits, func(ctx context.Context, q trail.Query) (trail.Visits, error) { return node.Visits(ctx, q) })
 	return mux

@@ -22,8 +22,8 @@ type Client struct {
 
 var _ Node = (*Client)(nil)
 
-// patience is how long the server may take for one request. To remove an account with much mail takes time.
-const patience = 10 * time.Minute
+// patience is how long the server may take for one request: to verify a large store takes long.
+const patience = 24 * time.Hour
 
 // NewClient returns a client for the server with that data directory.
 func NewClient(data string) *Client {
@@ -124,6 +124,9 @@ func (c *Client) ManageQueue(ctx context.Context, ids []mail.ID, action spool.Ac
 func (c *Client) Route(ctx context.Context, from, to mail.Address) (Route, error) {
 	return ask[Route](ctx, c, pathRoute, envelope{from, to})
 }
+
+// Backup implements Node.
+func (c *Client) Backup(ctx context.Context, dir string) error { return tell(ctx, c, pathBackup, dir) }
 
 // Events implements Node.
 func (c *Client) Events(ctx context.Context, id mail.ID) ([]trail.Event, error) {

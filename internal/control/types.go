@@ -10,6 +10,7 @@ import (
 	"waybill/internal/mailbox"
 	"waybill/internal/spool"
 	"waybill/internal/trail"
+	"waybill/internal/verify"
 )
 
 // Node is what an operator can do to a node, running or not.
@@ -32,6 +33,9 @@ type Node interface {
 	Queue(ctx context.Context, f QueueFilter) (QueuePage, error)
 	ManageQueue(ctx context.Context, ids []mail.ID, action spool.Action) ([]Refusal, error)
 	Route(ctx context.Context, from, to mail.Address) (Route, error)
+
+	Backup(ctx context.Context, dir string) error
+	Verify(ctx context.Context, progress func(verify.Report)) (verify.Report, error)
 
 	Events(ctx context.Context, id mail.ID) ([]trail.Event, error)
 	Visits(ctx context.Context, q trail.Query) (trail.Visits, error)

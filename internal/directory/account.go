@@ -156,7 +156,7 @@ func list(snap store.Snapshot, domain string) (accounts []Account, err error) {
 		if err != nil {
 			return nil, err
 		}
-		account, err := decodeAccount(e.Value)
+		account, err := DecodeAccount(e.Value)
 		if err != nil {
 			return nil, fmt.Errorf("key %q: %w", e.Key, err)
 		}
@@ -230,7 +230,7 @@ func (d *Directory) versioned(ctx context.Context, addr mail.Address) (Account, 
 	if err != nil {
 		return Account{}, store.Absent, fmt.Errorf("account %s: %w", addr, err)
 	}
-	account, err := decodeAccount(value)
+	account, err := DecodeAccount(value)
 	if err != nil {
 		return Account{}, store.Absent, fmt.Errorf("account %s: %w", addr, err)
 	}
@@ -245,7 +245,7 @@ func get(snap store.Snapshot, addr mail.Address) (Account, error) {
 	if err != nil {
 		return Account{}, err
 	}
-	return decodeAccount(value)
+	return DecodeAccount(value)
 }
 
 // Formats are the first octet of an account's record. Format 1: local-part · domain · created; format 2 has after it:
@@ -273,7 +273,8 @@ func (a Account) encode() []byte {
 	return binary.AppendVarint(append(b, flags), a.Quota)
 }
 
-func decodeAccount(value []byte) (a Account, err error) {
+// DecodeAccount reads a record. Errors: record.ErrCorrupt.
+func DecodeAccount(value []byte) (a Account, err error) {
 	format := byte(accountFormat2)
 	if len(value) > 0 && value[0] == accountFormat1 {
 		format = accountFormat1

@@ -140,7 +140,7 @@ func (d *Directory) Aliases(ctx context.Context, domain string) (aliases []Alias
 		if err != nil {
 			return nil, fmt.Errorf("list aliases: %w", err)
 		}
-		a, err := decodeAlias(e.Value)
+		a, err := DecodeAlias(e.Value)
 		if err != nil {
 			return nil, fmt.Errorf("key %q: %w", e.Key, err)
 		}
@@ -157,7 +157,7 @@ func getAlias(snap store.Snapshot, addr mail.Address) (Alias, store.Version, err
 	if err != nil {
 		return Alias{}, store.Absent, err
 	}
-	a, err := decodeAlias(value)
+	a, err := DecodeAlias(value)
 	return a, version, err
 }
 
@@ -187,7 +187,8 @@ func appendAddress(b []byte, a mail.Address) []byte {
 	return record.AppendText(record.AppendText(b, a.Local), a.Domain)
 }
 
-func decodeAlias(value []byte) (a Alias, err error) {
+// DecodeAlias reads a record. Errors: record.ErrCorrupt.
+func DecodeAlias(value []byte) (a Alias, err error) {
 	r := record.NewReader(value, aliasFormat)
 	a.Address = mail.Address{Local: r.Text(), Domain: r.Text()}
 	a.Created = r.Time()

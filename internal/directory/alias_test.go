@@ -316,11 +316,11 @@ func TestRewrite(t *testing.T) {
 func FuzzDecodeAlias(f *testing.F) {
 	f.Add(Alias{Address: mail.Address{Local: "a", Domain: "b.test"}, Targets: []mail.Address{{Local: "c", Domain: "d.test"}}, Created: time.Unix(5, 0)}.encode())
 	f.Fuzz(func(t *testing.T, value []byte) {
-		a, err := decodeAlias(value)
+		a, err := DecodeAlias(value)
 		if err != nil {
 			return
 		}
-		if again, err := decodeAlias(a.encode()); err != nil || !slices.Equal(again.Targets, a.Targets) || again.Address != a.Address {
+		if again, err := DecodeAlias(a.encode()); err != nil || !slices.Equal(again.Targets, a.Targets) || again.Address != a.Address {
 			t.Errorf("%+v gives %+v, %v", a, again, err)
 		}
 	})
@@ -329,11 +329,11 @@ func FuzzDecodeAlias(f *testing.F) {
 func FuzzDecodeDomain(f *testing.F) {
 	f.Add(Domain{Domain: config.Domain{Name: "b.test", NoSCRAM: true}, Created: time.Unix(5, 0)}.encode())
 	f.Fuzz(func(t *testing.T, value []byte) {
-		x, err := decodeDomain(value)
+		x, err := DecodeDomain(value)
 		if err != nil {
 			return
 		}
-		if again, err := decodeDomain(x.encode()); err != nil || again != x {
+		if again, err := DecodeDomain(x.encode()); err != nil || again != x {
 			t.Errorf("%+v gives %+v, %v", x, again, err)
 		}
 	})

@@ -349,11 +349,11 @@ func FuzzDecodeAccount(f *testing.F) {
 	f.Add(Account{Address: mail.Address{Local: "a", Domain: "b.test"}, Created: time.Unix(5, 0)}.encode())
 	f.Add(Account{Disabled: true, Quota: 1 << 40}.encode())
 	f.Fuzz(func(t *testing.T, value []byte) {
-		a, err := decodeAccount(value)
+		a, err := DecodeAccount(value)
 		if err != nil {
 			return
 		}
-		if again, err := decodeAccount(a.encode()); err != nil || again != a {
+		if again, err := DecodeAccount(a.encode()); err != nil || again != a {
 			t.Errorf("%+v gives %+v, %v", a, again, err)
 		}
 	})

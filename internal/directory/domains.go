@@ -103,7 +103,7 @@ func (d *domains) read() ([]Domain, error) {
 		if err != nil {
 			return nil, err
 		}
-		x, err := decodeDomain(e.Value)
+		x, err := DecodeDomain(e.Value)
 		if err != nil {
 			return nil, fmt.Errorf("key %q: %w", e.Key, err)
 		}
@@ -227,7 +227,8 @@ func (x Domain) encode() []byte {
 	return record.AppendTime(append(b, flags), x.Created)
 }
 
-func decodeDomain(value []byte) (x Domain, err error) {
+// DecodeDomain reads a record. Errors: record.ErrCorrupt.
+func DecodeDomain(value []byte) (x Domain, err error) {
 	r := record.NewReader(value, domainFormat)
 	x.Name, x.Postmaster = r.Text(), r.Text()
 	flags := r.Octet()

@@ -214,6 +214,12 @@ const (
 	maxPasses = 100
 )
 
+// CheckHash says whether a password's record can be used. Errors: record.ErrCorrupt.
+func CheckHash(value []byte) error {
+	_, err := parsePHC(string(value))
+	return err
+}
+
 func parsePHC(s string) (p phc, err error) {
 	corrupt := fmt.Errorf("%w: not an argon2id hash", record.ErrCorrupt)
 	parts := strings.Split(s, "$")

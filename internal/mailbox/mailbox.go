@@ -203,7 +203,7 @@ func (m *Mailboxes) List(ctx context.Context, account, name string) (Listing, er
 		if err != nil {
 			return Listing{}, fmt.Errorf("list %s of %s: %w", name, account, err)
 		}
-		entry, err := decodeEntry(e.Value)
+		entry, err := DecodeEntry(e.Value)
 		if err != nil {
 			return Listing{}, fmt.Errorf("list %s of %s: message %d: %w", name, account, keys.ParseUID(e.Key), err)
 		}

@@ -484,14 +484,14 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("mailbox %x encodes as %x", value, again)
 			}
 		}
-		e, err := decodeEntry(value)
+		e, err := DecodeEntry(value)
 		if err != nil {
 			if !errors.Is(err, record.ErrCorrupt) {
 				t.Errorf("%v is not ErrCorrupt", err)
 			}
 			return
 		}
-		if again, err := decodeEntry(e.encode()); err != nil || !reflect.DeepEqual(again, e) {
+		if again, err := DecodeEntry(e.encode()); err != nil || !reflect.DeepEqual(again, e) {
 			t.Errorf("%+v gives %+v, %v", e, again, err)
 		}
 	})

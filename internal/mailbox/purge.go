@@ -86,7 +86,7 @@ func (m *Mailboxes) purgeSome(ctx context.Context, x keys.Box) (n int, err error
 		}
 		n++
 		b.Delete(bytes.Clone(e.Key))
-		if entry, err := decodeEntry(e.Value); err == nil { // one that cannot be read holds a body for ever
+		if entry, err := DecodeEntry(e.Value); err == nil { // one that cannot be read holds a body for ever
 			m.bodies.Drop(&b, entry.Body, bodies.Holder(e.Key))
 			octets += entry.Size
 		}

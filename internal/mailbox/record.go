@@ -52,7 +52,8 @@ func (e *Entry) encode() []byte {
 	return record.AppendText(b, e.Prefix)
 }
 
-func decodeEntry(value []byte) (e Entry, err error) {
+// DecodeEntry reads the record of a message; what its key says is missing. Errors: record.ErrCorrupt.
+func DecodeEntry(value []byte) (e Entry, err error) {
 	r := record.NewReader(value, entryFormat)
 	e.Change = int64(r.Uint64())
 	e.ID = mail.ID(r.Text())

@@ -28,10 +28,11 @@ import (
 	"waybill/internal/trail"
 )
 
-// Engine is a store that knows the room on its disk.
+// Engine is a store that knows the room on its disk, and can copy itself.
 type Engine interface {
 	store.Store
 	DiskFree() (uint64, error)
+	Checkpoint(dir string) error
 }
 
 // Options is what a Node is made of.

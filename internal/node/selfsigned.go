@@ -29,9 +29,8 @@ func MakeCertificate(c config.Config) error {
 
 // selfSigned names the self-signed certificate in data, which is made at the first start.
 func selfSigned(c config.Config) (config.TLS, error) {
-	files := config.TLS{
-		Cert: filepath.Join(c.Data, "self-signed-cert.pem"), Key: filepath.Join(c.Data, "self-signed-key.pem"),
-	}
+	names := selfSignedFiles()
+	files := config.TLS{Cert: filepath.Join(c.Data, names[0]), Key: filepath.Join(c.Data, names[1])}
 	if _, err := os.Stat(files.Cert); !errors.Is(err, fs.ErrNotExist) {
 		return files, nil
 	}
@@ -40,6 +39,9 @@ func selfSigned(c config.Config) (config.TLS, error) {
 	}
 	return files, nil
 }
+
+// selfSignedFiles are the names of the certificate and of its key in the data directory.
+func selfSignedFiles() [2]string { return [2]string{"self-signed-cert.pem", "self-signed-key.pem"} }
 
 const selfSignedLife = 10 * 365 * 24 * time.Hour
 

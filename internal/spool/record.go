@@ -153,7 +153,8 @@ func appendPath(b []byte, a mail.Address) []byte {
 	return record.AppendText(record.AppendText(b, a.Local), a.Domain)
 }
 
-func decode(value []byte) (*Item, error) {
+// Decode reads a record; what its key says is missing. Errors: record.ErrCorrupt.
+func Decode(value []byte) (*Item, error) {
 	format := byte(format3)
 	if len(value) > 0 && (value[0] == format1 || value[0] == format2) {
 		format = value[0]

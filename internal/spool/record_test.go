@@ -52,7 +52,7 @@ func TestFormat1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	item, err := decode(golden)
+	item, err := Decode(golden)
 	if err != nil || !reflect.DeepEqual(item, plain()) {
 		t.Errorf("read\n%+v, want\n%+v, %v", item, plain(), err)
 	}
@@ -60,7 +60,7 @@ func TestFormat1(t *testing.T) {
 		t.Errorf("an item that needs nothing new is written as\n%x, want\n%x", got, golden)
 	}
 	golden[len(golden)-24] |= hasNotify // the flags of the last recipient
-	if item, err := decode(golden); !errors.Is(err, record.ErrCorrupt) {
+	if item, err := Decode(golden); !errors.Is(err, record.ErrCorrupt) {
 		t.Errorf("format 1 with a flag of format 2 is read as %+v, %v", item, err)
 	}
 }
@@ -87,7 +87,7 @@ func TestFormat2(t *testing.T) {
 		if value[0] != format2 {
 			t.Errorf("%s: format %d", name, value[0])
 		}
-		if again, err := decode(value); err != nil || !reflect.DeepEqual(again, item) {
+		if again, err := Decode(value); err != nil || !reflect.DeepEqual(again, item) {
 			t.Errorf("%s: read\n%+v, want\n%+v, %v", name, again, item, err)
 		}
 	}

@@ -237,7 +237,7 @@ func (s *Spool) Scan(ctx context.Context, after mail.ID, limit int) ([]*Item, er
 		if err != nil {
 			return nil, fmt.Errorf("scan the spool: %w", err)
 		}
-		item, err := decode(e.Value)
+		item, err := Decode(e.Value)
 		if err != nil {
 			item = &Item{}
 		}
@@ -261,7 +261,7 @@ func (s *Spool) Load(ctx context.Context, id mail.ID) (*Item, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", id, err)
 	}
-	item, err := decode(value)
+	item, err := Decode(value)
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", id, err)
 	}

@@ -243,7 +243,7 @@ func checkStates(t testing.TB, st store.Store) {
 		if !ok {
 			continue
 		}
-		item, err := decode(value)
+		item, err := Decode(value)
 		if err != nil {
 			t.Errorf("record of %s: %v", id, err)
 			continue
@@ -325,14 +325,14 @@ func FuzzDecode(f *testing.F) {
 	f.Add(newItem(time.Time{}).encode())
 	f.Add(wishful().encode())
 	f.Fuzz(func(t *testing.T, value []byte) {
-		item, err := decode(value)
+		item, err := Decode(value)
 		if err != nil {
 			if !errors.Is(err, record.ErrCorrupt) {
 				t.Errorf("%v is not ErrCorrupt", err)
 			}
 			return
 		}
-		again, err := decode(item.encode())
+		again, err := Decode(item.encode())
 		if err != nil || !reflect.DeepEqual(again, item) {
 			t.Errorf("%+v, encoded and decoded:\n%+v, %v", item, again, err)
 		}
@@ -352,7 +352,7 @@ func BenchmarkRecord(b *testing.B) {
 	b.Run("decode", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := decode(value); err != nil {
+			if _, err := Decode(value); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -23,6 +23,12 @@ func decodeHead(value []byte) (attempt, events int, err error) {
 }
 
 // decode returns the events of a step of message id. Times are in UTC.
+// Check says whether the record of a step can be read. Errors: record.ErrCorrupt.
+func Check(value []byte) error {
+	_, err := decode("", value)
+	return err
+}
+
 func decode(id mail.ID, value []byte) ([]Event, error) {
 	c := &decoder{Reader: record.NewReader(value, format)}
 	c.Uint31()

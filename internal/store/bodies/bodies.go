@@ -84,6 +84,15 @@ type Body struct {
 // Total is the size with the prefix.
 func (b Body) Total() int64 { return b.PrefixSize + b.Size }
 
+// Chunks is the number of keys that the body takes, and ChunkSize how many octets the n-th of them has, from 0.
+func (b Body) Chunks() uint32 { return b.chunks() }
+
+// ChunkSize is told with Chunks.
+func (b Body) ChunkSize(n uint32) int64 {
+	from, to := b.bounds(n)
+	return to - from
+}
+
 // chunks is the number of keys that the body takes.
 func (b Body) chunks() uint32 {
 	beyond := max(b.Size-headSize, 0)

@@ -63,6 +63,26 @@ func ParseSweep(key []byte) (id bodyID, ok bool) {
 	return id, true
 }
 
+// ParseChunk takes the key of a part of a body apart; ok is false if it is none.
+func ParseChunk(key []byte) (id bodyID, n uint32, ok bool) {
+	rest, ok := bytes.CutPrefix(key, []byte("body/"))
+	if !ok || len(rest) != len(id)+4 {
+		return id, 0, false
+	}
+	copy(id[:], rest)
+	return id, binary.BigEndian.Uint32(rest[len(id):]), true
+}
+
+// ParseRef takes the key of a reference apart; ok is false if it is none.
+func ParseRef(key []byte) (id bodyID, holder string, ok bool) {
+	rest, ok := bytes.CutPrefix(key, []byte("ref/"))
+	if !ok || len(rest) <= len(id) {
+		return id, "", false
+	}
+	copy(id[:], rest)
+	return id, string(rest[len(id):]), true
+}
+
 // SpoolHolder is how a message in custody holds its body.
 func SpoolHolder(id mail.ID) string { return "spool/" + string(id) }
 

@@ -101,6 +101,18 @@ func (x Box) Message(uid uint32) []byte {
 // Messages begins the keys of all messages.
 func (x Box) Messages() []byte { return x.start("mail/", 0) }
 
+// ParseMessage returns the mailbox and UID of the key of a message; ok is false if it is none.
+func ParseMessage(key []byte) (x Box, uid uint32, ok bool) {
+	rest, ok := bytes.CutPrefix(key, []byte("mail/"))
+	end := bytes.Index(rest, []byte{0, 1})
+	if !ok || end < 0 || len(rest) != end+2+4+UIDWidth {
+		return Box{}, 0, false
+	}
+	x.Account = string(bytes.ReplaceAll(rest[:end], []byte{0, 0xff}, []byte{0}))
+	x.Number = binary.BigEndian.Uint32(rest[end+2:])
+	return x, ParseUID(key), true
+}
+
 // ParseUID returns the UID at the end of the key of a message or tombstone; 0 if the key is none.
 func ParseUID(key []byte) uint32 {
 	if len(key) < UIDWidth {
