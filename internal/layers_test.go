@@ -18,9 +18,9 @@ import (
 // families lists for it. The agents of rank 4 never know one another: each declares the small interfaces that it
 // consumes, and node connects them.
 var ranks = [][]string{
-	{"mail", "config", "dialogue", "scram"}, // words, no I/O beyond their own file or connection
+	{"mail", "config", "dialogue", "scram", "lineend"}, // words, no I/O beyond their own file or connection
 	{ // codecs, and the store's engine
-		"smtp", "pop3", "proxyproto", "message", "dns", "dns/dnstest", "routing", "srs",
+		"smtp", "pop3", "proxyproto", "message", "dns", "dns/dnstest", "routing", "srs", "maildir", "mbox",
 		"store", "store/keys", "store/record", "store/bodies", "store/pebble", "store/storetest", "store/faultfs",
 	},
 	{"spool", "mailbox", "directory", "guard", "trail"}, // what is stored

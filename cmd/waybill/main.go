@@ -29,6 +29,8 @@ type commands struct {
 	Route   routeCommand   `cmd:"" help:"Tell what would happen to mail from one address to another, and why; nothing is sent."`
 	Send    sendCommand    `cmd:"" help:"Submit a message to a mail server."`
 	Fetch   fetchCommand   `cmd:"" help:"Retrieve mail by POP3."`
+	Import  importCommand  `cmd:"" help:"Put the mail of a Maildir or an mbox file into an account."`
+	Export  exportCommand  `cmd:"" help:"Write the mail of an account into a Maildir or an mbox file."`
 	Backup  backupCommand  `cmd:"" help:"Copy everything that the server has, as it is at one moment; it may run."`
 	Restore restoreCommand `cmd:"" help:"Put a backup in the place of a store that is not there."`
 	Verify  verifyCommand  `cmd:"" help:"Read all that the server has and tell what is damaged; it may run."`

@@ -61,7 +61,7 @@ func fetch(t *testing.T, s *server, n int, args ...string) []string {
 				if err != nil {
 					t.Fatal(err)
 				}
-				messages = append(messages, string(b))
+				messages = append(messages, strings.ReplaceAll(string(b), "\n", "\r\n")) // as it was on the wire
 			}
 			return messages
 		}

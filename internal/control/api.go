@@ -35,6 +35,10 @@ type (
 		From mail.Address `json:"from"`
 		To   mail.Address `json:"to"`
 	}
+	imported struct {
+		Account mail.Address `json:"account"`
+		Keys    []string     `json:"keys"`
+	}
 	nothing struct{}
 )
 
@@ -55,6 +59,10 @@ const (
 	pathQueue         = "/queue/list"
 	pathManageQueue   = "/queue/manage"
 	pathRoute         = "/route"
+	pathImported      = "/import/known"
+	pathImport        = "/import"
+	pathExport        = "/export"
+	pathContent       = "/export/content"
 	pathBackup        = "/backup"
 	pathVerify        = "/verify"
 	pathEvents        = "/messages/events"
@@ -79,6 +87,10 @@ func routes(node Node) http.Handler {
 	serve(mux, pathQueue, node.Queue)
 	serve(mux, pathManageQueue, func(ctx context.Context, r order) ([]Refusal, error) { return node.ManageQueue(ctx, r.IDs, r.Action) })
 	serve(mux, pathRoute, func(ctx context.Context, r envelope) (Route, error) { return node.Route(ctx, r.From, r.To) })
+	serve(mux, pathImported, func(ctx context.Context, r imported) ([]bool, error) { return node.Imported(ctx, r.Account, r.Keys) })
+	mux.HandleFunc("POST "+pathImport, importing(node))
+	serve(mux, pathExport, node.Export)
+	mux.HandleFunc("POST "+pathContent, contents(node))
 	serveVoid(mux, pathBackup, node.Backup)
 	mux.HandleFunc("POST "+pathVerify, verifying(node))
 	serve(mux, pathEvents, node.Events)
@@ -127,6 +139,11 @@ func ask[Answer any](ctx context.Context, c *Client, path string, request any) (
 	if err != nil {
 		return answer, fmt.Errorf("the store is in use, but the server does not answer on its control socket: %w", err)
 	}
+	return readAnswer[Answer](resp)
+}
+
+// readAnswer reads what the server says.
+func readAnswer[Answer any](resp *http.Response) (answer Answer, err error) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		var e errorReply

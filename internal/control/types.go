@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"io"
 	"strings"
 	"time"
 
@@ -34,11 +35,51 @@ type Node interface {
 	ManageQueue(ctx context.Context, ids []mail.ID, action spool.Action) ([]Refusal, error)
 	Route(ctx context.Context, from, to mail.Address) (Route, error)
 
+	// Imported says which messages of a source have been imported already, by their keys. Import files those that next
+	// returns, until io.EOF, in durable batches, and returns how many were new.
+	Imported(ctx context.Context, account mail.Address, keys []string) ([]bool, error)
+	Import(ctx context.Context, account mail.Address, next func() (ImportMessage, error)) (int, error)
+	// Export returns some messages of a mailbox behind a UID, none at the end; Content opens one of them.
+	Export(ctx context.Context, q ExportQuery) (ExportPage, error)
+	Content(ctx context.Context, q ExportQuery) (io.ReadCloser, error)
+
 	Backup(ctx context.Context, dir string) error
 	Verify(ctx context.Context, progress func(verify.Report)) (verify.Report, error)
 
 	Events(ctx context.Context, id mail.ID) ([]trail.Event, error)
 	Visits(ctx context.Context, q trail.Query) (trail.Visits, error)
+}
+
+// ImportMessage is a message that is imported. Content, with CR LF line ends, is read before the next one is asked for.
+type ImportMessage struct {
+	Key     string        `json:"key"` // names it in its source
+	Mailbox string        `json:"mailbox"`
+	Date    time.Time     `json:"date"`
+	Flags   mailbox.Flags `json:"flags"`
+	Content io.Reader     `json:"-"`
+}
+
+// ExportQuery names messages of a mailbox: those behind UID After, or for Content the one with UID After.
+type ExportQuery struct {
+	Account mail.Address `json:"account"`
+	Mailbox string       `json:"mailbox"`
+	After   uint32       `json:"after"`
+}
+
+// ExportPage is some messages of a mailbox.
+type ExportPage struct {
+	UIDValidity uint32          `json:"uidValidity"`
+	Messages    []ExportMessage `json:"messages"`
+}
+
+// ExportMessage is a message that can be exported.
+type ExportMessage struct {
+	UID      uint32        `json:"uid"`
+	ID       mail.ID       `json:"id"`
+	Size     int64         `json:"size"`
+	Flags    mailbox.Flags `json:"flags"`
+	Received time.Time     `json:"received"`
+	Sender   string        `json:"sender"` // reverse-path, "" if it is null or not known
 }
 
 // Account is an account with what it has.

@@ -198,19 +198,43 @@ func (m *Mailboxes) List(ctx context.Context, account, name string) (Listing, er
 	if err != nil {
 		return Listing{}, fmt.Errorf("list: %w", err)
 	}
+	return x.list(snap, name, store.Prefix(x.Messages()))
+}
+
+func (x box) list(snap store.Snapshot, name string, r store.Range) (Listing, error) {
 	l := Listing{UIDValidity: x.uidValidity}
-	for e, err := range snap.Scan(store.Prefix(x.Messages())) {
+	for e, err := range snap.Scan(r) {
 		if err != nil {
-			return Listing{}, fmt.Errorf("list %s of %s: %w", name, account, err)
+			return Listing{}, fmt.Errorf("list %s of %s: %w", name, x.Account, err)
 		}
 		entry, err := DecodeEntry(e.Value)
 		if err != nil {
-			return Listing{}, fmt.Errorf("list %s of %s: message %d: %w", name, account, keys.ParseUID(e.Key), err)
+			return Listing{}, fmt.Errorf("list %s of %s: message %d: %w", name, x.Account, keys.ParseUID(e.Key), err)
 		}
 		entry.UID, entry.version, entry.box = keys.ParseUID(e.Key), e.Version, x.Box
 		l.Entries = append(l.Entries, entry)
 	}
 	return l, nil
+}
+
+// Page returns up to limit messages behind a UID, so that a large mailbox need not be held at once; none at the end. Errors:
+// ErrNoMailbox, those of the store.
+func (m *Mailboxes) Page(ctx context.Context, account, name string, after uint32, limit int) (Listing, error) {
+	if err := ctx.Err(); err != nil {
+		return Listing{}, err
+	}
+	snap, err := m.st.Snapshot()
+	if err != nil {
+		return Listing{}, fmt.Errorf("list %s of %s: %w", name, account, err)
+	}
+	defer snap.Close()
+	x, err := find(snap, account, name)
+	if err != nil {
+		return Listing{}, fmt.Errorf("list: %w", err)
+	}
+	r := store.Prefix(x.Messages())
+	r.Start, r.Limit = append(x.Message(after), 0), limit
+	return x.list(snap, name, r)
 }
 
 // Expunge adds to the batch the end of messages of a mailbox, as List returned them: each leaves a tombstone with the

@@ -112,5 +112,6 @@ func (m *Mailboxes) endPurge(b *store.Batch, x keys.Box) {
 	b.Delete(keys.MailboxNumbers(x.Account))
 	b.DeleteRanges = []store.Range{
 		store.Prefix(keys.MailboxCounters(x.Account)), store.Prefix(keys.AllGone(x.Account)), store.Prefix(keys.Purge(x.Account)),
+		store.Prefix(keys.AllImported(x.Account)),
 	}
 }

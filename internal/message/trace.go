@@ -85,6 +85,16 @@ func ReturnPath(reversePath mail.Address) string {
 	return "Return-Path: " + reversePath.Path() + "\r\n"
 }
 
+// ReturnPathOf returns the reverse-path of a field that ReturnPath wrote, at the beginning of a header; "" if there is none.
+func ReturnPathOf(header []byte) string {
+	rest, ok := strings.CutPrefix(string(header), "Return-Path: <")
+	path, _, ended := strings.Cut(rest, ">\r\n")
+	if !ok || !ended {
+		return ""
+	}
+	return path
+}
+
 // DeliveredTo returns the field that names the mailbox, by which a forwarding that comes back is noticed.
 func DeliveredTo(account mail.Address) string {
 	return "Delivered-To: " + account.String() + "\r\n"

@@ -150,7 +150,10 @@ func TestFlippedBit(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for i := range 2000 { // until all that counts has left the log for a table
-		f.change(func(b *store.Batch) error { b.Put([]byte(fmt.Sprintf("secrets/%d", i)), make([]byte, 4000)); return nil })
+		f.change(func(b *store.Batch) error {
+			b.Put([]byte(fmt.Sprintf("secrets/%d", i)), make([]byte, 4000))
+			return nil
+		})
 	}
 	if err := f.st.Close(); err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@
 //	password/ domain* local*                        PHC string                    directory    its password
 //	scram/ domain* local*                           RFC 5803                      directory    its keys for SCRAM
 //	secrets/ name                                   octets                        directory    a random secret of this store
+//	import/ account* key                            empty                         node         a message that was imported already
 //	purge/ account* box4?                           empty                         mailbox      what the account, or one mailbox, had is being deleted
 //	box/ account* name*                             record                        mailbox      a mailbox
 //	boxes/ account*                                 counter                       mailbox      number of the newest mailbox

@@ -65,6 +65,14 @@ func (x Box) Counters() []byte { return x.start("boxcount/", 0) }
 // Tombstones begins the keys of the mailbox's tombstones.
 func (x Box) Tombstones() []byte { return x.start("gone/", 0) }
 
+// Imported is the key of the mark that a message of that key of its source was imported.
+func Imported(account, key string) []byte {
+	return append(text(start("import/", len(account)+2+len(key)), account), key...)
+}
+
+// AllImported begins the keys of all such marks of an account.
+func AllImported(account string) []byte { return text(start("import/", len(account)+2), account) }
+
 // MailboxNumbers is the counter that numbers the mailboxes of an account.
 func MailboxNumbers(account string) []byte { return text(start("boxes/", len(account)+2), account) }
 

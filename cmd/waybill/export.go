@@ -1,0 +1,238 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"waybill/internal/config"
+	"waybill/internal/control"
+	"waybill/internal/lineend"
+	"waybill/internal/mail"
+	"waybill/internal/mailbox"
+	"waybill/internal/maildir"
+	"waybill/internal/mbox"
+)
+
+// exportCommand writes the mail of an account into a Maildir or an mbox file.
+type exportCommand struct {
+	Account string `arg:"" placeholder:"ADDR" help:"The account."`
+	Maildir string `xor:"target" required:"" placeholder:"DIR" help:"A Maildir, made if it is not there; mailboxes but INBOX become its folders. What is there already is not written again."`
+	Mbox    string `xor:"target" required:"" placeholder:"FILE" help:"An mbox file that is not there yet, for one mailbox."`
+	Mailbox string `placeholder:"NAME" help:"This mailbox only. Default: all; for --mbox INBOX."`
+	configFlag
+}
+
+func (c *exportCommand) Run(ctx context.Context, std streams) error {
+	account, err := parseAddress("ADDR", c.Account)
+	if err != nil {
+		return err
+	}
+	return c.with(std, func(a admin, _ config.Config) error {
+		e := &export{admin: a, account: account, progress: newProgress(std, "exported")}
+		err := c.write(ctx, e)
+		e.progress.end()
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return json.NewEncoder(std.out).Encode(map[string]any{"exported": e.done, "known": e.known})
+		}
+		_, err = fmt.Fprintf(std.out, "%d messages of %s exported, %d were there already\n", e.done, account, e.known)
+		return err
+	})
+}
+
+func (c *exportCommand) write(ctx context.Context, e *export) error {
+	if c.Mbox != "" {
+		return e.toMbox(ctx, c.Mbox, orInbox(c.Mailbox))
+	}
+	dir, err := maildir.Create(c.Maildir)
+	if err != nil {
+		return err
+	}
+	boxes, err := e.Mailboxes(ctx, e.account)
+	if err != nil {
+		return err
+	}
+	if len(boxes) == 0 {
+		return fmt.Errorf("account %s: %w", e.account, mailbox.ErrNoMailbox)
+	}
+	for _, b := range boxes {
+		if c.Mailbox == "" || c.Mailbox == b.Name {
+			if err := e.toMaildir(ctx, dir, b.Name); err != nil {
+				return fmt.Errorf("mailbox %s: %w", b.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// export is an export.
+type export struct {
+	admin
+	account     mail.Address
+	progress    *progress
+	done, known int
+}
+
+func newProgress(std streams, what string) *progress {
+	p := &progress{what: what, began: time.Now()}
+	if f, ok := fileUnder(std.err); ok && term.IsTerminal(int(f.Fd())) {
+		p.out = std.err
+	}
+	return p
+}
+
+// each calls do with every message of a mailbox.
+func (e *export) each(ctx context.Context, name string, do func(uidValidity uint32, m control.ExportMessage) error) error {
+	q := control.ExportQuery{Account: e.account, Mailbox: name}
+	for {
+		page, err := e.Export(ctx, q)
+		if err != nil || len(page.Messages) == 0 {
+			return err
+		}
+		for _, m := range page.Messages {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := do(page.UIDValidity, m); err != nil {
+				return fmt.Errorf("message %d: %w", m.UID, err)
+			}
+			e.progress.show(e.done+e.known, 0)
+			q.After = m.UID
+		}
+	}
+}
+
+// toMaildir writes a mailbox into a folder. The name of a file tells which message it is, so that what is there is known.
+func (e *export) toMaildir(ctx context.Context, dir *maildir.Dir, name string) error {
+	folder := name
+	if name == mailbox.Inbox {
+		folder = ""
+	}
+	if err := dir.MakeFolder(folder); err != nil {
+		return err
+	}
+	there, err := dir.Messages(folder)
+	if err != nil {
+		return err
+	}
+	known := make(map[string]bool, len(there))
+	for _, m := range there {
+		known[m.Name] = true
+	}
+	err = e.each(ctx, name, func(uidValidity uint32, m control.ExportMessage) error {
+		unique := fmt.Sprintf("%d.V%dU%d.waybill", m.Received.Unix(), uidValidity, m.UID)
+		if known[unique] {
+			e.known++
+			return nil
+		}
+		return e.file(ctx, dir, folder, name, unique, m)
+	})
+	return errors.Join(err, dir.Sync(folder))
+}
+
+func (e *export) file(ctx context.Context, dir *maildir.Dir, folder, name, unique string, m control.ExportMessage) error {
+	f, err := dir.Begin(folder)
+	if err != nil {
+		return err
+	}
+	buffered := bufio.NewWriterSize(f, 64<<10)
+	lines := lineend.ToFile(buffered)
+	if err := errors.Join(e.copy(ctx, lines, name, m), lines.Close(), buffered.Flush()); err != nil {
+		return errors.Join(err, f.Discard())
+	}
+	e.done++
+	return f.Keep(unique, lettersOf(m.Flags), m.Received)
+}
+
+func (e *export) copy(ctx context.Context, w io.Writer, name string, m control.ExportMessage) error {
+	content, err := e.Content(ctx, control.ExportQuery{Account: e.account, Mailbox: name, After: m.UID})
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	n, err := io.Copy(w, content)
+	if err == nil && n != m.Size {
+		err = fmt.Errorf("%d octets came of %d", n, m.Size)
+	}
+	return err
+}
+
+// lettersOf are flags as a Maildir has them, in the order that it wants.
+func lettersOf(flags mailbox.Flags) string {
+	var letters []rune
+	for letter, flag := range flagLetters() {
+		if flags&flag != 0 {
+			letters = append(letters, letter)
+		}
+	}
+	slices.Sort(letters)
+	return string(letters)
+}
+
+// toMbox writes a mailbox into a new file, which is there when it is complete.
+func (e *export) toMbox(ctx context.Context, path, name string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("%s is there already; name a file that is not", path)
+	}
+	part := path + ".part"
+	f, err := os.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	w := mbox.NewWriter(f)
+	err = e.each(ctx, name, func(_ uint32, m control.ExportMessage) error {
+		content, err := e.Content(ctx, control.ExportQuery{Account: e.account, Mailbox: name, After: m.UID})
+		if err != nil {
+			return err
+		}
+		defer content.Close()
+		e.done++
+		status := strings.NewReader(statusFields(m.Flags))
+		return w.Write(m.Sender, m.Received, io.MultiReader(status, content))
+	})
+	if err := errors.Join(err, w.Flush(), f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(part))
+	}
+	if err := os.Rename(part, path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// statusFields are the fields by which mail readers keep flags in an mbox; "" without any.
+func statusFields(flags mailbox.Flags) string {
+	text := ""
+	if flags&mailbox.Seen != 0 {
+		text = "Status: RO\r\n"
+	}
+	letters := ""
+	for _, x := range []struct {
+		flag   mailbox.Flags
+		letter string
+	}{{mailbox.Answered, "A"}, {mailbox.Flagged, "F"}, {mailbox.Deleted, "D"}, {mailbox.Draft, "T"}} {
+		if flags&x.flag != 0 {
+			letters += x.letter
+		}
+	}
+	if letters != "" {
+		text += "X-Status: " + letters + "\r\n"
+	}
+	return text
+}

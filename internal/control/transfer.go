@@ -1,0 +1,150 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/textproto"
+
+	"waybill/internal/mail"
+)
+
+// A message that is imported is a part of a multipart body: what is known of it in this field, its content behind it.
+const (
+	messageField = "Waybill-Message"
+	accountField = "Waybill-Account"
+)
+
+// importing files the messages of a request as they come.
+func importing(node Node) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var account mail.Address
+		parts, err := r.MultipartReader()
+		if err == nil {
+			err = account.UnmarshalText([]byte(r.Header.Get(accountField)))
+		}
+		if err != nil {
+			reply(w, http.StatusBadRequest, errorReply{"the request cannot be read"})
+			return
+		}
+		n, err := node.Import(r.Context(), account, func() (m ImportMessage, err error) {
+			part, err := parts.NextRawPart()
+			if err != nil {
+				return m, err
+			}
+			m.Content = part
+			return m, json.Unmarshal([]byte(part.Header.Get(messageField)), &m)
+		})
+		if err != nil {
+			reply(w, http.StatusUnprocessableEntity, errorReply{err.Error()})
+			return
+		}
+		reply(w, http.StatusOK, n)
+	}
+}
+
+// contents answers with a message.
+func contents(node Node) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var q ExportQuery
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&q); err != nil {
+			reply(w, http.StatusBadRequest, errorReply{"the request cannot be read"})
+			return
+		}
+		content, err := node.Content(r.Context(), q)
+		if err != nil {
+			reply(w, http.StatusUnprocessableEntity, errorReply{err.Error()})
+			return
+		}
+		defer content.Close()
+		w.Header().Set("Content-Type", "message/rfc822")
+		if _, err := io.Copy(w, content); err != nil {
+			panic(http.ErrAbortHandler) // so that the client sees that it has not all of it
+		}
+	}
+}
+
+// Imported implements Node.
+func (c *Client) Imported(ctx context.Context, account mail.Address, keys []string) ([]bool, error) {
+	return ask[[]bool](ctx, c, pathImported, imported{account, keys})
+}
+
+// Import implements Node.
+func (c *Client) Import(ctx context.Context, account mail.Address, next func() (ImportMessage, error)) (n int, err error) {
+	body, out := io.Pipe()
+	parts := multipart.NewWriter(out)
+	var ours error
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		ours = errors.Join(sendParts(parts, next), parts.Close())
+		out.CloseWithError(ours)
+	}()
+	defer func() {
+		body.CloseWithError(io.ErrClosedPipe)
+		<-sent
+		if ours != nil && !errors.Is(ours, io.ErrClosedPipe) {
+			err = ours // what went wrong first
+		}
+	}()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://waybill"+pathImport, body)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Content-Type", parts.FormDataContentType())
+	req.Header.Set(accountField, account.String())
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	return readAnswer[int](resp)
+}
+
+func sendParts(parts *multipart.Writer, next func() (ImportMessage, error)) error {
+	for {
+		m, err := next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		about, err := json.Marshal(m)
+		if err != nil {
+			return err
+		}
+		part, err := parts.CreatePart(textproto.MIMEHeader{messageField: {string(about)}})
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(part, m.Content); err != nil {
+			return fmt.Errorf("read %s: %w", m.Key, err)
+		}
+	}
+}
+
+// Export implements Node.
+func (c *Client) Export(ctx context.Context, q ExportQuery) (ExportPage, error) {
+	return ask[ExportPage](ctx, c, pathExport, q)
+}
+
+// Content implements Node.
+func (c *Client) Content(ctx context.Context, q ExportQuery) (io.ReadCloser, error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.post(ctx, pathContent, body)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		_, err := readAnswer[nothing](resp)
+		return nil, err
+	}
+	return resp.Body, nil
+}
