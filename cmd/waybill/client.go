@@ -21,7 +21,7 @@ import (
 
 // serverFlags are what send and fetch have in common: which server, as whom, how protected.
 type serverFlags struct {
-	Server        string   `required:"" placeholder:"HOST[:PORT]" help:"The server. The port's default follows --tls."`
+	Server        string   `placeholder:"HOST[:PORT]" help:"The server. The port's default follows --tls. Default: the one that the DNS names for the domain of --user (RFC 6186)."`
 	User          string   `placeholder:"ADDR" help:"Login: the full address."`
 	PasswordStdin bool     `help:"Read the password from the first line of standard input."`
 	PasswordFile  string   `type:"existingfile" placeholder:"FILE" help:"Read the password from a file."`
@@ -75,7 +75,7 @@ func (f *serverFlags) password(std streams) (string, error) {
 	return "", errors.New("--user needs --password-stdin or --password-file")
 }
 
-// client builds the mail client; with -v it prints each dialogue when it is over.
+// client builds the mail client; with -v it prints what is said, as it is said.
 func (f *serverFlags) client(std streams) (*mua.Client, error) {
 	name, err := os.Hostname()
 	if err != nil || !strings.Contains(name, ".") {
@@ -92,9 +92,36 @@ func (f *serverFlags) client(std streams) (*mua.Client, error) {
 		Roots:    &tls.Config{InsecureSkipVerify: f.Insecure},
 	}
 	if f.Verbose {
-		c.Observe = func(e trail.Event) { showDialogue(std.err, e) }
+		c.Observe = func(e trail.Event) { showLookups(std.err, e) }
+		c.Live = func(l dialogue.Line) { fmt.Fprintf(std.err, "%s: %s\n", l.Side, l.Text) }
 	}
 	return c, nil
+}
+
+// service is one that the DNS may name a server of.
+type service struct {
+	name     string // "_pop3s._tcp"
+	security mua.Security
+}
+
+// discover finds the user's server by DNS, the most secure one that is named.
+func (f *serverFlags) discover(ctx context.Context, client *mua.Client, services []service) (mua.Server, error) {
+	user, err := parseAddress("--user", f.User)
+	if err != nil {
+		return mua.Server{}, err
+	}
+	var names []string
+	for _, s := range services {
+		server, err := client.Discover(ctx, s.name, user.Domain, s.security)
+		if err == nil {
+			return server, nil
+		}
+		if !errors.Is(err, dns.ErrNotFound) {
+			return server, err
+		}
+		names = append(names, s.name+"."+user.Domain)
+	}
+	return mua.Server{}, fmt.Errorf("the DNS names no server (there is no SRV record %s); name it with --server", strings.Join(names, " or "))
 }
 
 func (f *serverFlags) nameServers() ([]netip.AddrPort, error) {
@@ -127,11 +154,8 @@ func explainClient(err error) error {
 	return err
 }
 
-func showDialogue(w io.Writer, e trail.Event) {
+func showLookups(w io.Writer, e trail.Event) {
 	for _, d := range e.DNS {
 		fmt.Fprintf(w, "DNS %s %s: %s %s\n", d.Name, d.Type, d.Code, strings.Join(d.Answers, "; "))
-	}
-	for _, l := range e.Dialogue {
-		fmt.Fprintf(w, "%s: %s\n", l.Side, dialogue.Printable(l.Text))
 	}
 }

@@ -26,11 +26,11 @@ func (c *fetchCommand) Run(ctx context.Context, std streams) error {
 	if c.Mbox != "" && c.Out != "-" {
 		return usageErrorf("name either --out or --mbox")
 	}
-	server, err := c.server(defaultPorts{plain: 110, implicit: 995})
+	client, err := c.client(std)
 	if err != nil {
 		return err
 	}
-	client, err := c.client(std)
+	server, err := c.find(ctx, client)
 	if err != nil {
 		return err
 	}
@@ -45,6 +45,14 @@ func (c *fetchCommand) Run(ctx context.Context, std streams) error {
 	remove := !c.Keep && c.keepsSafely(std)
 	n, err := client.Retrieve(ctx, mua.Settings{User: c.User, Password: password, POP3: server}, sink, remove)
 	return errors.Join(c.report(std, n, remove), explainClient(err), closeSink())
+}
+
+// find is the server of the flags, or the one that the DNS names.
+func (c *fetchCommand) find(ctx context.Context, client *mua.Client) (mua.Server, error) {
+	if c.Server != "" {
+		return c.server(defaultPorts{plain: 110, implicit: 995})
+	}
+	return c.discover(ctx, client, []service{{"_pop3s._tcp", mua.Implicit}, {"_pop3._tcp", mua.StartTLS}})
 }
 
 // sink is where the messages go to.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"waybill/internal/dialogue"
 	"waybill/internal/explain"
 	"waybill/internal/lab"
+	"waybill/internal/lineend"
 	"waybill/internal/mail"
 	"waybill/internal/trail"
 )
@@ -287,4 +289,27 @@ func joinPaths(paths []mail.Address) string {
 		all = append(all, p.Path())
 	}
 	return strings.Join(all, ", ")
+}
+
+// maxLetter bounds a letter that the lab sends, in octets: it is held whole, to be compared with what arrives.
+const maxLetter = 100 << 20
+
+// readLetter reads a message from a file and gives it the line ends of the wire, CR LF.
+func readLetter(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var b bytes.Buffer
+	if _, err := io.Copy(lineend.ToWire(&b), io.LimitReader(f, maxLetter+1)); err != nil {
+		return nil, err
+	}
+	if b.Len() > maxLetter {
+		return nil, fmt.Errorf("%s is larger than %d octets", file, maxLetter)
+	}
+	if !bytes.HasSuffix(b.Bytes(), []byte("\r\n")) {
+		b.WriteString("\r\n")
+	}
+	return b.Bytes(), nil
 }

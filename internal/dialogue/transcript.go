@@ -37,7 +37,11 @@ type Transcript struct {
 	text    []byte // of all lines, one after the other: thousands of sessions keep one while they idle
 	marks   []mark
 	Dropped int // lines that came after the limit
+	live    func(Line)
 }
+
+// Follow has see called with each line from now on, those after the limit too; nil ends that.
+func (t *Transcript) Follow(see func(Line)) { t.live = see }
 
 // mark is where a line ends in the text.
 type mark struct {
@@ -48,6 +52,9 @@ type mark struct {
 
 // Add appends one line; control characters are replaced, so that it can be shown on a terminal.
 func (t *Transcript) Add(side Side, text string) {
+	if t.live != nil {
+		t.live(Line{At: time.Now(), Side: side, Text: Printable(text)})
+	}
 	if len(t.marks) >= maxLines || len(t.text) >= maxOctets {
 		t.Dropped++
 		return
@@ -58,7 +65,7 @@ func (t *Transcript) Add(side Side, text string) {
 
 // AddBytes is Add for text that the caller goes on to use; most of what is said needs no copy but the one that is kept.
 func (t *Transcript) AddBytes(side Side, text []byte) {
-	if len(t.marks) >= maxLines || len(t.text) >= maxOctets || len(text) > maxLineText || !isPlain(text) {
+	if t.live != nil || len(t.marks) >= maxLines || len(t.text) >= maxOctets || len(text) > maxLineText || !isPlain(text) {
 		t.Add(side, string(text))
 		return
 	}
@@ -98,7 +105,7 @@ func sideOf(octet byte) Side {
 // Cut returns the lines kept so far and begins anew: what was told once need not be kept in a long session.
 func (t *Transcript) Cut() []Line {
 	lines := t.Lines()
-	*t = Transcript{}
+	*t = Transcript{live: t.live}
 	return lines
 }
 

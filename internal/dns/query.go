@@ -47,6 +47,35 @@ func (c *Client) MX(ctx context.Context, domain string) ([]MX, []Answer, error) 
 	return hosts[:1], []Answer{answer}, nil
 }
 
+// SRV is a server of a service (RFC 2782).
+type SRV struct {
+	Host             string // lower case, without final dot; "" says that the service is not offered
+	Port             uint16
+	Priority, Weight uint16
+}
+
+// SRV looks up the servers of a service, as "_submissions._tcp", of a domain, in the order in which they are to be tried: by
+// priority, and by weight where that is equal, the heavier first.
+func (c *Client) SRV(ctx context.Context, service, domain string) ([]SRV, []Answer, error) {
+	answer, rrs, err := c.lookup(ctx, service+"."+domain, "SRV")
+	if err != nil {
+		return nil, []Answer{answer}, err
+	}
+	var servers []SRV
+	for _, rr := range rrs {
+		srv := rr.(*dns.SRV)
+		host := ""
+		if srv.Target != "." {
+			host = shortName(canonical(srv.Target))
+		}
+		servers = append(servers, SRV{host, srv.Port, srv.Priority, srv.Weight})
+	}
+	slices.SortFunc(servers, func(a, b SRV) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(b.Weight, a.Weight), cmp.Compare(a.Host, b.Host))
+	})
+	return servers, []Answer{answer}, nil
+}
+
 // Addrs looks up the IPv4 and IPv6 addresses of a host at the same time and returns them in that order, with both
 // answers as evidence. Where one of the two cannot be found out the addresses of the other are returned without an
 // error; without any address the error is temporary unless both questions have a definite answer.

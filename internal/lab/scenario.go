@@ -81,7 +81,7 @@ func (l *Lab) submit(ctx context.Context, s Scenario) (mua.Receipt, error) {
 	}
 	settings := l.users[0].settings()
 	settings.User = "" // from the own network nobody logs in; a stranger has nothing to log in with
-	return client.Submit(ctx, settings, mua.Letter{ReversePath: s.From, ForwardPaths: s.To, Content: s.Letter})
+	return client.Submit(ctx, settings, mua.Letter{ReversePath: s.From, ForwardPaths: s.To, Content: bytes.NewReader(s.Letter)})
 }
 
 // awaitSessionEnd waits until the server has told of the session that came to nothing, if one was begun.

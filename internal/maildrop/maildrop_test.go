@@ -412,7 +412,7 @@ func TestBan(t *testing.T) {
 			told = append(told, e.Decision.Outcome+" "+e.Recipient+" "+e.Decision.Rule)
 		}
 	}
-	const wrong, ban = "refused you@example.test POP3 password", "[auth] ban_after: 3 failed logins from 127.0.0.1, until "
+	const wrong, ban = "refused you@example.test AUTH SCRAM-SHA-256", "[auth] ban_after: 3 failed logins from 127.0.0.1, until "
 	if len(told) != 4 || told[0] != wrong || told[1] != wrong || !strings.HasPrefix(told[2], wrong+"; "+ban) ||
 		!strings.HasPrefix(told[3], "refused you@example.test "+ban) {
 		t.Errorf("told %q", told)

@@ -44,8 +44,10 @@ type Settings struct {
 	POP3     Server
 }
 
-// Resolver finds the addresses of a name.
+// Resolver finds the addresses of a name, and the servers of a domain.
 type Resolver interface {
+	SRV(ctx context.Context, service, domain string) ([]dns.SRV, []dns.Answer, error)
+	MX(ctx context.Context, domain string) ([]dns.MX, []dns.Answer, error)
 	Addrs(ctx context.Context, host string) ([]netip.Addr, []dns.Answer, error)
 }
 
@@ -56,6 +58,7 @@ type Client struct {
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	Roots    *tls.Config // how certificates are checked; nil: the system's authorities
 	Observe  func(trail.Event)
+	Live     func(dialogue.Line) // sees each line of a dialogue as it is said; may be nil
 }
 
 const (

@@ -35,6 +35,7 @@ func (c *Client) Retrieve(ctx context.Context, s Settings, sink Sink, remove boo
 	}
 	began := time.Now()
 	client := pop3.NewClient(conn, pop3.ClientOptions{})
+	client.Transcript().Follow(c.Live)
 	defer client.Close()
 	n, err = c.retrieve(ctx, client, conn, s, sink, remove)
 	event := trail.Event{

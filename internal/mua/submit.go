@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -18,8 +19,17 @@ import (
 type Letter struct {
 	ReversePath  mail.Address
 	ForwardPaths []mail.Address
-	Content      []byte
+	Content      Content
 }
+
+// Content is a message, in memory (bytes.Reader) or in a file (io.SectionReader).
+type Content interface {
+	io.ReaderAt
+	Size() int64
+}
+
+// whole reads content from its beginning.
+func whole(c Content) *io.SectionReader { return io.NewSectionReader(c, 0, c.Size()) }
 
 // Receipt is what the server said to a letter.
 type Receipt struct {
@@ -47,13 +57,14 @@ func (r Receipt) Accepted() bool { return r.Status().Success() }
 // finished; a refusal is no error but stands in the receipt.
 func (c *Client) Submit(ctx context.Context, s Settings, l Letter) (Receipt, error) {
 	c.observe(trail.Event{Kind: trail.Composed, At: time.Now(), Header: headerLines(l.Content),
-		Facts: []trail.Fact{{Name: "size", Value: fmt.Sprintf("%d octets", len(l.Content))}}})
+		Facts: []trail.Fact{{Name: "size", Value: fmt.Sprintf("%d octets", l.Content.Size())}}})
 	conn, addr, err := c.connect(ctx, s.SMTP)
 	if err != nil {
 		return Receipt{}, err
 	}
 	began := time.Now()
 	client := smtp.NewClient(conn, smtp.ClientOptions{Hello: c.Name})
+	client.Transcript().Follow(c.Live)
 	defer client.Close()
 	receipt, err := c.submit(ctx, client, conn, s, l)
 	event := trail.Event{
@@ -74,9 +85,13 @@ func (c *Client) submit(ctx context.Context, client *smtp.Client, conn net.Conn,
 	if err := c.open(ctx, client, conn, s); err != nil {
 		return Receipt{}, err
 	}
+	body, err := bodyType(l.Content)
+	if err != nil {
+		return Receipt{}, err
+	}
 	results, err := client.Send(ctx, smtp.Transaction{
-		ReversePath: l.ReversePath, Recipients: l.ForwardPaths, Body: bodyType(l.Content),
-		Size: int64(len(l.Content)), Content: bytes.NewReader(l.Content),
+		ReversePath: l.ReversePath, Recipients: l.ForwardPaths, Body: body,
+		Size: l.Content.Size(), Content: writerTo{whole(l.Content)},
 	})
 	receipt := Receipt{Results: results}
 	if err != nil {
@@ -118,18 +133,36 @@ func (c *Client) open(ctx context.Context, client *smtp.Client, conn net.Conn, s
 	return client.Auth(ctx, s.User, s.Password)
 }
 
-func bodyType(content []byte) mail.BodyType {
-	for _, c := range content {
-		if c >= 0x80 {
-			return mail.Body8BitMIME
+// writerTo is a reader that can write itself.
+type writerTo struct{ io.Reader }
+
+func (w writerTo) WriteTo(to io.Writer) (int64, error) { return io.Copy(to, w.Reader) }
+
+func bodyType(c Content) (mail.BodyType, error) {
+	buf := make([]byte, 64<<10)
+	for r := whole(c); ; {
+		n, err := r.Read(buf)
+		for _, octet := range buf[:n] {
+			if octet >= 0x80 {
+				return mail.Body8BitMIME, nil
+			}
+		}
+		if err == io.EOF {
+			return mail.Body7Bit, nil
+		}
+		if err != nil {
+			return "", err
 		}
 	}
-	return mail.Body7Bit
 }
 
+// maxShown bounds the header that is shown, in octets.
+const maxShown = 64 << 10
+
 // headerLines returns the fields of a message for show, one a line.
-func headerLines(content []byte) []string {
-	header, _, _ := bytes.Cut(content, []byte("\r\n\r\n"))
+func headerLines(c Content) []string {
+	start, _ := io.ReadAll(io.LimitReader(whole(c), maxShown)) // what cannot be read is told when it is sent
+	header, _, _ := bytes.Cut(start, []byte("\r\n\r\n"))
 	var lines []string
 	for _, f := range message.Fields(append(bytes.Clone(header), "\r\n"...)) {
 		lines = append(lines, f.Name+": "+f.Value)

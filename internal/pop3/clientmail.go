@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,8 +19,9 @@ type Listed struct {
 	Size   int64 // octets
 }
 
-// Login opens the maildrop of user with AUTH PLAIN if the server offers it, else with USER and PASS. It does not
-// ask whether the connection is under TLS. A refusal is a RefusedError.
+// Login opens the maildrop of user by the best of what the server offers: SCRAM-SHA-256-PLUS, SCRAM-SHA-256, AUTH PLAIN,
+// USER and PASS. It does not ask whether the connection is under TLS. A refusal is a RefusedError; scram.ErrServer says
+// that the server does not know the account either.
 func (c *Client) Login(ctx context.Context, user, password string) error {
 	if strings.ContainsAny(user+password, "\r\n\x00") {
 		return ErrNotSendable
@@ -32,7 +32,12 @@ func (c *Client) Login(ctx context.Context, user, password string) error {
 		}
 	}
 	err := c.exchange(ctx, func() error {
-		if slices.ContainsFunc(c.capabilities["SASL"], func(m string) bool { return strings.EqualFold(m, "PLAIN") }) {
+		mechanism, o, ok := c.scramMechanism()
+		switch {
+		case ok:
+			o.Login, o.Password = user, password
+			return c.authSCRAM(mechanism, o)
+		case c.offers("PLAIN"):
 			return c.authPlain(user, password)
 		}
 		return c.userPass(user, password)
