@@ -4,7 +4,7 @@
 set -u
 
 # command:package. gcc is for the race detector, which needs cgo.
-peers="swaks:swaks curl:curl python3:python3 dig:bind9-dnsutils telnet:telnet gsasl:gsasl gcc:gcc"
+peers="swaks:swaks curl:curl python3:python3 dig:bind9-dnsutils telnet:telnet gsasl:gsasl fetchmail:fetchmail getmail:getmail6 mpop:mpop gcc:gcc"
 
 missing=""
 for peer in $peers; do
