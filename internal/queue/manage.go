@@ -12,6 +12,9 @@ import (
 	"waybill/internal/trail"
 )
 
+// conflictPause is how long whoever met a scan or an attempt that is being recorded waits before it looks again.
+const conflictPause = 5 * time.Millisecond
+
 // Errors of Manage.
 var (
 	ErrNotQueued = errors.New("the message is not in the queue")
@@ -33,6 +36,7 @@ func (q *Queue) Manage(ctx context.Context, id mail.ID, action spool.Action) err
 		if err = q.manage(ctx, id, action); !errors.Is(err, store.ErrConflict) {
 			break
 		}
+		time.Sleep(conflictPause)
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		err = ErrNotQueued
@@ -69,9 +73,6 @@ func (q *Queue) manage(ctx context.Context, id mail.ID, action spool.Action) err
 
 // reschedule gives a message another time. If it waits in memory, it has its turn there, unless it is held.
 func (q *Queue) reschedule(ctx context.Context, item *spool.Item, due time.Time, what string) error {
-	if due.Equal(spool.Held()) {
-		q.evict(item.ID)
-	}
 	var b store.Batch
 	q.Spool.Reschedule(&b, item, due)
 	ev := q.event(item, trail.Managed, time.Now())
@@ -81,10 +82,14 @@ func (q *Queue) reschedule(ctx context.Context, item *spool.Item, due time.Time,
 		return err
 	}
 	q.Trail.Publish([]trail.Event{ev})
-	if !due.After(time.Now()) {
-		q.rouse(item)
-		q.wantScan(due)
+	if item.IsHeld() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.evict(item.ID) // now that no scan finds it any more
+		return nil
 	}
+	q.rouse(item)
+	q.wantScan(due)
 	return nil
 }
 
@@ -100,39 +105,44 @@ func (q *Queue) rouse(item *spool.Item) {
 	}
 }
 
-// evict takes a message out of memory that waits there, and says whether it is out: no attempt is under way.
-func (q *Queue) evict(id mail.ID) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+// evict takes a message out of memory that waits there. If it does not, an attempt is under way or a scan is about to read it,
+// and it is left. Queue.mu is held.
+func (q *Queue) evict(id mail.ID) error {
 	e := q.active[id]
-	if e == nil {
-		return true
-	}
-	if e.running > 0 || e.reserved {
-		return false
+	switch {
+	case e == nil:
+		return nil
+	case e.reserved:
+		return store.ErrConflict
+	case e.running > 0:
+		return ErrUnderWay
 	}
 	others := func(t *task) bool { return t.entry != e }
 	q.local.clear(others)
 	q.remote.clear(others)
 	q.remove(e)
-	return true
+	return nil
+}
+
+// occupy puts an entry into memory, in the place of one that waits there: nobody attempts the message meanwhile.
+func (q *Queue) occupy(e *entry, tasks int) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := q.evict(e.id); err != nil {
+		return err
+	}
+	e.open, e.size, e.running = tasks, len(e.item.Recipients), tasks
+	q.active[e.id] = e
+	q.recipients += e.size
+	return nil
 }
 
 // end gives all recipients that are pending a final status; untold is why the sender hears nothing, "" if it does.
 func (q *Queue) end(ctx context.Context, item *spool.Item, status mail.Status, untold string) error {
-	if !q.evict(item.ID) {
-		return ErrUnderWay
-	}
 	e, tasks := q.plan(item)
-	q.mu.Lock()
-	if q.active[item.ID] != nil { // a scan was faster
-		q.mu.Unlock()
-		return ErrUnderWay
+	if err := q.occupy(e, len(tasks)); err != nil {
+		return err
 	}
-	e.open, e.size, e.running = len(tasks), len(item.Recipients), len(tasks)
-	q.active[item.ID] = e
-	q.recipients += e.size
-	q.mu.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, t := range tasks {

@@ -32,7 +32,7 @@ func TestHoldAndRelease(t *testing.T) {
 		if err := r.manage(id, spool.Hold); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(240 * time.Hour)
+		time.Sleep(30 * time.Hour)
 		synctest.Wait()
 		if item := r.load(id); item == nil || !item.IsHeld() || r.remote.tried("you@b.test") != 1 {
 			t.Fatalf("%+v after %d attempts", item, r.remote.tried("you@b.test"))
@@ -122,7 +122,7 @@ func TestManageDuringAnAttempt(t *testing.T) {
 		if item := r.load(id); item == nil || !item.IsHeld() || item.Recipients[0].Status.Code != 451 {
 			t.Errorf("%+v", item)
 		}
-		time.Sleep(100 * time.Hour)
+		time.Sleep(3 * time.Hour)
 		if n := r.remote.tried("you@b.test"); n != 1 {
 			t.Errorf("%d attempts at a held message", n)
 		}
@@ -135,7 +135,9 @@ func TestManageWhatWaits(t *testing.T) {
 		r.options.PerHop = 1
 		r.remote.hold = func(context.Context, spool.Attempt) { time.Sleep(time.Minute) }
 	}, func(t *testing.T, r *rig) {
-		first, held, gone := r.send("me@a.test", "a@b.test"), r.send("me@a.test", "b@b.test"), r.send("me@a.test", "c@b.test")
+		first := r.send("me@a.test", "a@b.test")
+		synctest.Wait() // it has the only place
+		held, gone := r.send("me@a.test", "b@b.test"), r.send("me@a.test", "c@b.test")
 		synctest.Wait()
 		if err := errors.Join(r.manage(held, spool.Hold), r.manage(gone, spool.Drop)); err != nil {
 			t.Fatal(err)

@@ -126,7 +126,10 @@ func session(ctx context.Context, o options, address string, lines []byte, next 
 	letter := newLetter(o.size, lines)
 	var c *connection
 	for i := next(); i < n; i = next() {
-		to := mailbox(i % mailboxes)
+		to := o.to
+		if to == "" {
+			to = mailbox(i % mailboxes)
+		}
 		if c, err = ready(ctx, o, address, c, to); err != nil {
 			return nil, fmt.Errorf("message %d: %w", i, err)
 		}

@@ -26,7 +26,9 @@ type options struct {
 	messages map[string]int
 	only     string
 	keep     bool
-	all      bool // the further loads and the idle sessions too
+	all      bool   // the further loads and the idle sessions too
+	figure   string // only this one of the further figures, and nothing else
+	deferred int    // messages of the figure with a full queue
 }
 
 func main() {
@@ -42,6 +44,8 @@ func main() {
 	flag.IntVar(&postfixMessages, "postfix-messages", 4000, "messages in a round of Postfix + Dovecot")
 	flag.StringVar(&o.only, "only", "", "measure only the `server` whose name begins so")
 	flag.BoolVar(&o.all, "all", true, "also measure the further loads and idle sessions")
+	flag.StringVar(&o.figure, "figure", "", "measure only the further figures whose `name` begins so: relay, pop3, latency, fanout, bigbox, deferred")
+	flag.IntVar(&o.deferred, "deferred", 100_000, "deferred `messages` in the queue, for that figure")
 	flag.BoolVar(&o.keep, "keep", false, "keep the servers' directories, with their logs")
 	flag.Parse()
 	o.messages = map[string]int{nameWaybill: waybillMessages, namePostfix: postfixMessages}
@@ -73,6 +77,11 @@ func run(ctx context.Context, o options) error {
 	if len(servers) == 0 {
 		return errors.New("no server to measure")
 	}
+	if o.figure != "" {
+		table, err := runFigures(ctx, o, servers)
+		fmt.Print(table)
+		return err
+	}
 	results := map[string]*series{}
 	for _, s := range servers {
 		results[s.name()] = &series{messages: o.messages[s.name()]}
@@ -103,7 +112,11 @@ func run(ctx context.Context, o options) error {
 		if err != nil {
 			return err
 		}
-		table += "\n" + further + "\n" + idle
+		more, err := runFigures(ctx, o, servers)
+		if err != nil {
+			return err
+		}
+		table += "\n" + further + "\n" + more + "\n" + idle
 	}
 	fmt.Print(table)
 	return os.WriteFile(filepath.Join(o.out, "result.md"), []byte(table), 0o644)

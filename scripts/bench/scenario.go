@@ -12,7 +12,8 @@ type scenario struct {
 	sessions int // SMTP sessions at a time
 	size     int // octets of a message
 	tls      bool
-	single   bool // one message a connection
+	single   bool   // one message a connection
+	to       string // the recipient of all messages; "": the mailboxes in turn
 }
 
 // trial is a scenario with how many messages each server gets, so that each takes some seconds.

@@ -38,7 +38,35 @@ type launch struct {
 	dir  string   // its own empty directory
 	wrap []string // a command that its processes run under, as strace; empty: none
 	env  []string // added to the environment
+
+	users int    // mailboxes; 0: mailboxes
+	sink  string // port on 127.0.0.1 to which mail for sinkDomain goes; "": there is none
 }
+
+// mailboxes is how many mailboxes the server has.
+func (l launch) mailboxes() int {
+	if l.users == 0 {
+		return mailboxes
+	}
+	return l.users
+}
+
+// sinkPort is where mail for sinkDomain goes.
+func (l launch) sinkPort() string {
+	if l.sink == "" {
+		return noSinkPort
+	}
+	return l.sink
+}
+
+// Domains that are not the servers' own: mail for one goes to a sink of this program, for the other to a port where
+// nobody listens.
+const (
+	sinkDomain = "sink.test"
+	deadDomain = "dead.test"
+	deadPort   = "9"
+	noSinkPort = "10"
+)
 
 // running is a started server.
 type running struct {
@@ -97,9 +125,9 @@ func (postfixDovecot) start(ctx context.Context, l launch) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	values := map[string]string{"Dir": l.dir, "Domain": domain, "SMTP": ports[0], "POP3": ports[1], "UID": nobody.Uid, "GID": nobody.Gid}
+	values := map[string]string{"Dir": l.dir, "Domain": domain, "SMTP": ports[0], "POP3": ports[1], "UID": nobody.Uid, "GID": nobody.Gid, "Sink": l.sinkPort()}
 	var addresses, users strings.Builder
-	for i := range mailboxes {
+	for i := range l.mailboxes() {
 		fmt.Fprintf(&addresses, "%s x\n", mailbox(i))
 		fmt.Fprintf(&users, "%s:%s\n", mailbox(i), password)
 	}
@@ -145,17 +173,28 @@ func (w waybill) start(ctx context.Context, l launch) (*running, error) {
 		return nil, err
 	}
 	config := filepath.Join(l.dir, "waybill.toml")
-	values := map[string]string{"Dir": l.dir, "Domain": domain, "SMTP": ports[0], "POP3": ports[1], "Resolver": resolver}
+	values := map[string]string{"Dir": l.dir, "Domain": domain, "SMTP": ports[0], "POP3": ports[1], "Resolver": resolver, "Sink": l.sinkPort(), "Dead": deadPort}
 	if err := expand("waybill.toml.tmpl", config, values); err != nil {
 		return nil, err
 	}
-	for i := range mailboxes {
+	if err := w.addAccounts(ctx, config, l.mailboxes()); err != nil {
+		return nil, err
+	}
+	return w.serve(ctx, l, config, ports)
+}
+
+func (w waybill) addAccounts(ctx context.Context, config string, n int) error {
+	for i := range n {
 		add := exec.CommandContext(ctx, w.binary, "account", "add", mailbox(i), "--password-stdin", "--config", config)
 		add.Stdin = strings.NewReader(password + "\n")
 		if out, err := add.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("account add %s: %w: %s", mailbox(i), err, out)
+			return fmt.Errorf("account add %s: %w: %s", mailbox(i), err, out)
 		}
 	}
+	return nil
+}
+
+func (w waybill) serve(ctx context.Context, l launch, config string, ports []string) (*running, error) {
 	r := &running{smtp: "127.0.0.1:" + ports[0], pop3: "127.0.0.1:" + ports[1]}
 	return r.await(ctx, r.run(l, w.binary, "serve", "--config", config))
 }
