@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"regexp"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -21,7 +23,7 @@ var marker = regexp.MustCompile(`X-Load: (\S+)`)
 func TestKillUnderLoad(t *testing.T) {
 	s := newServer(t, "")
 	acknowledged := map[string]bool{}
-	for round := range 3 {
+	for round := range kills(t) {
 		s.start()
 		var load load
 		for w := range 8 {
@@ -47,6 +49,20 @@ func TestKillUnderLoad(t *testing.T) {
 		}
 	}
 	t.Logf("%d acknowledged, %d found, %d of them more than once", len(acknowledged), len(found), twice)
+}
+
+// kills is how often the server is killed: a few times, or as often as WAYBILL_KILLS says.
+func kills(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("WAYBILL_KILLS")
+	if text == "" {
+		return 3
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // findAll fetches mail until all that was acknowledged is there, or for a minute, and returns how often each was.

@@ -69,8 +69,9 @@ type Entry struct {
 
 // Listing is a mailbox with its messages, as of one instant.
 type Listing struct {
-	UIDValidity uint32  // changes if UIDs are given anew (RFC 9051 §2.3.1.1)
-	Entries     []Entry // by UID
+	UIDValidity uint32   // changes if UIDs are given anew (RFC 9051 §2.3.1.1)
+	Entries     []Entry  // by UID
+	Damaged     []uint32 // UIDs of messages whose records cannot be read: the others are served all the same
 }
 
 // Mailboxes is the mailboxes of a store. It is safe for concurrent use.
@@ -209,7 +210,8 @@ func (x box) list(snap store.Snapshot, name string, r store.Range) (Listing, err
 		}
 		entry, err := DecodeEntry(e.Value)
 		if err != nil {
-			return Listing{}, fmt.Errorf("list %s of %s: message %d: %w", name, x.Account, keys.ParseUID(e.Key), err)
+			l.Damaged = append(l.Damaged, keys.ParseUID(e.Key))
+			continue
 		}
 		entry.UID, entry.version, entry.box = keys.ParseUID(e.Key), e.Version, x.Box
 		l.Entries = append(l.Entries, entry)

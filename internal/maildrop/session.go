@@ -97,6 +97,9 @@ func (s *session) open(ctx context.Context, account directory.Account) (_ *drop,
 	if err != nil {
 		return nil, fmt.Errorf("open the maildrop of %s: %w", key, err)
 	}
+	if len(listing.Damaged) > 0 {
+		s.service.Logger.Error("messages cannot be read and are not shown; waybill verify tells more", "account", key, "uids", listing.Damaged)
+	}
 	if err := s.service.Store.Barrier(ctx); err != nil {
 		return nil, fmt.Errorf("open the maildrop of %s: %w", key, err)
 	}

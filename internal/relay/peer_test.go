@@ -79,6 +79,11 @@ func (p *peer) play(line string) bool {
 			p.t.Errorf("%s: %q could not be sent: %v", p.name, rest, err)
 			return false
 		}
+	case "R:":
+		if _, err := io.WriteString(p.conn, strings.ReplaceAll(rest, "|", "\r\n")+"\r\n"); err != nil {
+			p.t.Errorf("%s: %v", p.name, err)
+			return false
+		}
 	case "C:":
 		got, err := p.in.ReadString('\n')
 		if got = strings.TrimSuffix(got, "\r\n"); err != nil || !matches(rest, got) {

@@ -122,6 +122,9 @@ func (p *pool) remove(at place, i *idler) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := p.places[at]
+	if t == nil { // its last connection was taken as this timer ran out, and all is over since
+		return false
+	}
 	for k, other := range t.idle {
 		if other == i {
 			t.idle = append(t.idle[:k], t.idle[k+1:]...)

@@ -32,7 +32,7 @@ import (
 //	          ret: FULL / envid: x / report: notify (a number) and ORCPT of the recipients, as "6 rfc822;a@b.test, …"
 //	dns       what the resolver knows, as package dnstest reads it; what is not there does not exist
 //	self      addresses of this server
-//	host A    what the host with that address (and port, if it is not 25) does on its next connection, in order: "S: " sends a line, "C: "
+//	host A    what the host with that address (and port, if it is not 25) does on its next connection, in order: "S: " sends a line, "R: " several in one packet, with "|" between them, "C: "
 //	          expects one ("*" at its end stands for anything), "M:" expects content up to its dot, "T: 5m1s" lets
 //	          time pass, "TLS" does a handshake, "BADTLS" one that fails, "GARBAGE" answers the handshake with something else, "CLOSE"
 //	          closes; a first line "REFUSED" or "SILENT" refuses or ignores the connection

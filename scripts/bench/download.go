@@ -183,16 +183,23 @@ func (p *popClient) message(command string) (octets int64, err error) {
 		return 0, err
 	}
 	for {
-		line, err := p.in.ReadSlice('\n')
-		if err != nil {
+		if _, err := p.in.Peek(len(messageEnd)); err != nil {
 			return octets, err
 		}
-		if string(line) == ".\r\n" {
-			return octets, nil
+		b, _ := p.in.Peek(p.in.Buffered())
+		n := bytes.Index(b, []byte(messageEnd))
+		if n >= 0 {
+			p.in.Discard(n + len(messageEnd))
+			return octets + int64(n+len("\r\n")), nil
 		}
-		octets += int64(len(line))
+		n = len(b) - len(messageEnd) + 1 // the rest may be the beginning of the end
+		p.in.Discard(n)
+		octets += int64(n)
 	}
 }
+
+// messageEnd ends a message that has a line.
+const messageEnd = "\r\n.\r\n"
 
 // pick is a random message number.
 func pick(n int) string { return strconv.Itoa(1 + rand.IntN(n)) }

@@ -13,6 +13,7 @@ type figure struct {
 	name    string
 	measure func(ctx context.Context, o options, s server) ([]value, error)
 	only    string // the one server that can be measured; "": all
+	asked   bool   // measured only if it is named
 }
 
 // value is a cell of the table.
@@ -42,6 +43,7 @@ var figures = []figure{
 	{name: "fanout", measure: fanoutFigure},
 	{name: "bigbox", measure: bigboxFigure},
 	{name: "deferred", measure: deferredFigure, only: nameWaybill},
+	{name: "soak", measure: soakFigure, only: nameWaybill, asked: true},
 }
 
 // figureTime bounds one figure of one server.
@@ -56,7 +58,7 @@ func runFigures(ctx context.Context, o options, servers []server) (string, error
 	}
 	b.WriteString(timesHead(servers) + "\n|---|" + strings.Repeat("---:|", len(servers)) + timesRule(servers) + "\n")
 	for _, f := range figures {
-		if !strings.HasPrefix(f.name, o.figure) {
+		if !strings.HasPrefix(f.name, o.figure) || f.asked && o.figure != f.name {
 			continue
 		}
 		columns := make([][]value, len(servers))

@@ -32,7 +32,7 @@ func dial(ctx context.Context, address string) (*connection, error) {
 		return nil, err
 	}
 	nc.SetDeadline(time.Now().Add(patience))
-	return &connection{net: nc, in: bufio.NewReader(nc)}, nil
+	return &connection{net: nc, in: bufio.NewReaderSize(nc, 16<<10)}, nil
 }
 
 func (c *connection) close() { c.net.Close() }
@@ -126,10 +126,7 @@ func session(ctx context.Context, o options, address string, lines []byte, next 
 	letter := newLetter(o.size, lines)
 	var c *connection
 	for i := next(); i < n; i = next() {
-		to := o.to
-		if to == "" {
-			to = mailbox(i % mailboxes)
-		}
+		to := o.recipient(i)
 		if c, err = ready(ctx, o, address, c, to); err != nil {
 			return nil, fmt.Errorf("message %d: %w", i, err)
 		}

@@ -29,6 +29,7 @@ type options struct {
 	all      bool   // the further loads and the idle sessions too
 	figure   string // only this one of the further figures, and nothing else
 	deferred int    // messages of the figure with a full queue
+	soak     int    // messages of the soak
 }
 
 func main() {
@@ -46,6 +47,7 @@ func main() {
 	flag.BoolVar(&o.all, "all", true, "also measure the further loads and idle sessions")
 	flag.StringVar(&o.figure, "figure", "", "measure only the further figures whose `name` begins so: relay, pop3, latency, fanout, bigbox, deferred")
 	flag.IntVar(&o.deferred, "deferred", 100_000, "deferred `messages` in the queue, for that figure")
+	flag.IntVar(&o.soak, "soak", 1_000_000, "`messages` of -figure soak")
 	flag.BoolVar(&o.keep, "keep", false, "keep the servers' directories, with their logs")
 	flag.Parse()
 	o.messages = map[string]int{nameWaybill: waybillMessages, namePostfix: postfixMessages}

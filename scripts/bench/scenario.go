@@ -14,6 +14,18 @@ type scenario struct {
 	tls      bool
 	single   bool   // one message a connection
 	to       string // the recipient of all messages; "": the mailboxes in turn
+	mixed    bool   // to mailboxes, the sink, those that it refuses or puts off, and to a host that is dead
+}
+
+// recipient is whom message i goes to.
+func (s scenario) recipient(i int) string {
+	switch {
+	case s.to != "":
+		return s.to
+	case s.mixed:
+		return mixture(i)
+	}
+	return mailbox(i % mailboxes)
 }
 
 // trial is a scenario with how many messages each server gets, so that each takes some seconds.

@@ -85,6 +85,8 @@ func (s *relaySink) serve(conn net.Conn) {
 				return
 			}
 			s.take(out)
+		case "RCPT":
+			out.WriteString(answerTo(rest))
 		case "QUIT":
 			out.WriteString("221 bye\r\n")
 			out.Flush()
@@ -93,6 +95,17 @@ func (s *relaySink) serve(conn net.Conn) {
 			out.WriteString("250 ok\r\n")
 		}
 	}
+}
+
+// answerTo refuses some recipients for good, and some for now.
+func answerTo(rest string) string {
+	switch {
+	case strings.HasPrefix(rest, "TO:<no@"):
+		return "550 5.1.1 no such user\r\n"
+	case strings.HasPrefix(rest, "TO:<later@"):
+		return "450 4.2.1 not now\r\n"
+	}
+	return "250 ok\r\n"
 }
 
 func (s *relaySink) take(out *bufio.Writer) {
