@@ -16,7 +16,7 @@ import (
 // configFlag is what the commands have in common that work on a node, running or not.
 type configFlag struct {
 	JSON   bool   `name:"json" help:"Print the result as JSON."`
-	Config string `required:"" type:"existingfile" placeholder:"FILE" help:"Configuration file of the node (TOML)."`
+	Config string `required:"" env:"WAYBILL_CONFIG" type:"existingfile" placeholder:"FILE" help:"Configuration file of the node (TOML)."`
 }
 
 // with opens the node, does something to it, and closes it.

@@ -21,7 +21,7 @@ type explainCommand struct {
 	Peer   string `placeholder:"ADDR[/BITS]" help:"List the sessions and messages of that address or network instead, newest last."`
 	Since  string `default:"24h" placeholder:"TIME" help:"Of --peer or a session: from when on. How long ago (90m, 24h) or a time in UTC (2026-11-23, 2026-11-23T12:00)."`
 	Until  string `placeholder:"TIME" help:"Of --peer or a session: up to when. Default: now."`
-	Config string `required:"" type:"existingfile" placeholder:"FILE" help:"Configuration file of the node (TOML)."`
+	Config string `required:"" env:"WAYBILL_CONFIG" type:"existingfile" placeholder:"FILE" help:"Configuration file of the node (TOML)."`
 	JSON   bool   `name:"json" help:"Print one event a line as JSON; with --peer one visit."`
 }
 

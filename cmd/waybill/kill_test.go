@@ -65,21 +65,27 @@ func kills(t *testing.T) int {
 	return n
 }
 
-// findAll fetches mail until all that was acknowledged is there, or for a minute, and returns how often each was.
+// findAll reads the mailbox until all that was acknowledged is there, or for a minute, and returns how often each was.
 func findAll(t *testing.T, s *server, acknowledged map[string]bool) map[string]int {
 	t.Helper()
-	found := map[string]int{}
-	for deadline := time.Now().Add(60 * time.Second); len(missing(acknowledged, found)) > 0 && time.Now().Before(deadline); {
-		for _, m := range fetch(t, s, 0) {
-			if name := marker.FindStringSubmatch(m); name != nil {
-				found[name[1]]++
-			}
+	for deadline := time.Now().Add(60 * time.Second); ; {
+		out, errOut, status := waybill(t, "", "fetch", "--server", s.pop3s, "--tls", "tls", "--insecure", "--user", testUser,
+			"--password-file", passwordFile(t), "--out", "-", "--keep")
+		if status != 0 {
+			t.Fatalf("fetch: %s\n%s", errOut, s.log.String())
+		}
+		found := map[string]int{}
+		for _, name := range marker.FindAllStringSubmatch(out, -1) {
+			found[name[1]]++
+		}
+		lost := missing(acknowledged, found)
+		if len(lost) == 0 {
+			return found
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d acknowledged messages are lost: %v", len(lost), lost[:min(len(lost), 10)])
 		}
 	}
-	if lost := missing(acknowledged, found); len(lost) > 0 {
-		t.Errorf("%d of %d acknowledged messages are lost: %v", len(lost), len(acknowledged), lost)
-	}
-	return found
 }
 
 func missing(acknowledged map[string]bool, found map[string]int) (lost []string) {

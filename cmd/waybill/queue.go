@@ -208,7 +208,7 @@ func (c *queueShowCommand) print(std streams, i control.QueueItem) error {
 
 // queueOrder is something that is done to messages: to those named, or to all that a filter means.
 type queueOrder struct {
-	IDs []string `arg:"" optional:"" placeholder:"ID" help:"Messages."`
+	IDs []string `arg:"" optional:"" name:"id" help:"Messages."`
 	queueFilter
 	All bool `help:"All messages that the other flags mean, or with no others all in the queue."`
 	configFlag

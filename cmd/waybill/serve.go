@@ -19,7 +19,7 @@ import (
 
 // serveCommand runs one node until SIGINT or SIGTERM.
 type serveCommand struct {
-	Config    string `required:"" type:"existingfile" placeholder:"FILE" help:"Configuration file (TOML)."`
+	Config    string `required:"" env:"WAYBILL_CONFIG" type:"existingfile" placeholder:"FILE" help:"Configuration file (TOML)."`
 	LogFormat string `enum:"text,json" default:"text" help:"How log lines are written: ${enum}."`
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"Least level that is logged: ${enum}. info has a line for each step of a message."`
 	Verbose   bool   `short:"v" help:"The same as --log-level debug."`

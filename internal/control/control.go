@@ -34,7 +34,7 @@ func Listen(path string, node Node, logger *slog.Logger) (*Server, error) {
 		return nil, fmt.Errorf("open the control socket: %w", err)
 	}
 	s := &Server{path: path}
-	s.http = &http.Server{Handler: routes(node), ReadTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn)}
+	s.http = &http.Server{Handler: routes(node), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn)}
 	go s.http.Serve(l) // ends with Close
 	return s, nil
 }

@@ -1,0 +1,159 @@
+package node
+
+import (
+	"net/netip"
+	"net/smtp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"waybill/internal/config"
+	"waybill/internal/control"
+	"waybill/internal/directory"
+	"waybill/internal/mail"
+	"waybill/internal/mailbox"
+)
+
+// submitPlain hands a message over as a stranger's server does.
+func submitPlain(address, from, to, content string) error {
+	c, err := smtp.Dial(address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.Mail(from); err != nil {
+		return err
+	}
+	if err := c.Rcpt(to); err != nil {
+		return err
+	}
+	w, err := c.Data()
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write([]byte(content)); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	return c.Quit()
+}
+
+// inboxOf returns the messages of an account's INBOX.
+func (n *Node) inboxOf(t *testing.T, addr mail.Address) []mailbox.Entry {
+	t.Helper()
+	l, err := n.mailboxes.List(t.Context(), addr.Key(), mailbox.Inbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.Entries
+}
+
+// TestQuotaRace: many at once fill a mailbox to its quota and no further; whoever got a 250 is in it, all others got 452.
+func TestQuotaRace(t *testing.T) {
+	t.Parallel()
+	const quota = 20_000
+	n := startNode(t, func(c *config.Config) { c.Limits.MailboxSize = quota })
+	who := mail.Address{Local: "full", Domain: "example.test"}
+	if err := n.AddAccount(t.Context(), who, "secret"); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	taken := 0
+	var senders sync.WaitGroup
+	for range 40 {
+		senders.Go(func() {
+			err := submitPlain(addressOf(n, "smtp"), "me@a.test", who.String(), "Subject: x\r\n\r\n"+strings.Repeat("x", 60)+"\r\n"+strings.Repeat("0123456789abcdef\r\n", 50))
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				taken++
+			} else if !strings.HasPrefix(err.Error(), `452 "4.2.2 `) {
+				t.Errorf("refused with %v", err)
+			}
+		})
+	}
+	senders.Wait()
+	var octets int64
+	entries := n.inboxOf(t, who)
+	for _, e := range entries {
+		octets += e.Size
+	}
+	if len(entries) != taken || octets > quota || octets < quota/2 || taken == 40 {
+		t.Errorf("%d messages taken, %d in the mailbox with %d octets of %d", taken, len(entries), octets, quota)
+	}
+	if used, err := n.mailboxes.Usage(t.Context(), who.Key()); err != nil || used != octets {
+		t.Errorf("usage %d, %v, want %d", used, err, octets)
+	}
+}
+
+// TestForwarding: an alias here leads to an account of another server. What that server cannot take comes back to us, and goes
+// on to the author.
+func TestForwarding(t *testing.T) {
+	t.Parallel()
+	there := startNode(t, func(c *config.Config) {
+		c.Hostname, c.Domains = "mail.there.test", append(c.Domains, config.Domain{Name: "there.test"})
+	})
+	to := netip.MustParseAddrPort(addressOf(there, "smtp"))
+	here := startNode(t, func(c *config.Config) {
+		c.Routes = []config.Route{{Domains: []string{"there.test"}, Via: []config.Hop{{Addr: to.Addr(), Port: to.Port()}}, TLS: config.RouteTLSOpportunistic}}
+		c.Domains = append(c.Domains, config.Domain{Name: "author.test"}) // whose mail comes back to us, so that it can be seen
+	})
+	you, author := mail.Address{Local: "you", Domain: "there.test"}, mail.Address{Local: "author", Domain: "author.test"}
+	alias := mail.Address{Local: "forward", Domain: "example.test"}
+	gone := mail.Address{Local: "gone", Domain: "example.test"}
+	for _, err := range []error{
+		there.AddAccount(t.Context(), you, "secret"), here.AddAccount(t.Context(), author, "secret"),
+		here.PutAlias(t.Context(), directory.Alias{Address: alias, Targets: []mail.Address{you}}, true),
+		here.PutAlias(t.Context(), directory.Alias{Address: gone, Targets: []mail.Address{{Local: "nobody", Domain: "there.test"}}}, true),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := submitPlain(addressOf(here, "smtp"), "stranger@far.test", alias.String(), "Subject: x\r\n\r\nx\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	var entries []mailbox.Entry
+	for deadline := time.Now().Add(20 * time.Second); len(entries) == 0; time.Sleep(5 * time.Millisecond) {
+		if entries = there.inboxOf(t, you); time.Now().After(deadline) {
+			t.Fatal("the message does not come")
+		}
+	}
+	prefix := string(entries[0].Prefix)
+	if !strings.HasPrefix(prefix, "Return-Path: <SRS0=") || !strings.Contains(prefix, "=far.test=stranger@example.test>") {
+		t.Errorf("there it has %q", prefix)
+	}
+	path, _, _ := strings.Cut(strings.TrimPrefix(prefix, "Return-Path: <"), ">")
+	if err := submitPlain(addressOf(here, "smtp"), "spam@far.test", path, "Subject: x\r\n\r\nx\r\n"); err == nil || !strings.HasPrefix(err.Error(), `550 "5.1.1 `) {
+		t.Errorf("mail that is no bounce, to the address of the forwarder: %v", err)
+	}
+	if err := submitPlain(addressOf(here, "smtp"), "", path, "Subject: bounce\r\n\r\nx\r\n"); err != nil {
+		t.Errorf("a bounce: %v", err)
+	}
+	// The other server refuses this one: the report goes to its author.
+	if err := submitPlain(addressOf(here, "smtp"), author.String(), gone.String(), "Subject: x\r\n\r\nx\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); len(here.inboxOf(t, author)) == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the author hears nothing")
+		}
+	}
+	route, err := here.Route(t.Context(), mail.Address{Local: "stranger", Domain: "far.test"}, alias)
+	if err != nil || !answers(route, to.String()) || !answers(route, "<SRS0=") {
+		t.Errorf("%+v, %v", route, err)
+	}
+}
+
+// answers says whether a step has an answer that begins so.
+func answers(r control.Route, begin string) bool {
+	for _, s := range r.Steps {
+		if strings.HasPrefix(s.Answer, begin) {
+			return true
+		}
+	}
+	return false
+}
