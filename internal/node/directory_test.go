@@ -13,6 +13,7 @@ import (
 	"waybill/internal/directory"
 	"waybill/internal/mail"
 	"waybill/internal/mailbox"
+	"waybill/internal/message"
 )
 
 // submitPlain hands a message over as a stranger's server does.
@@ -156,4 +157,26 @@ func answers(r control.Route, begin string) bool {
 		}
 	}
 	return false
+}
+
+// TestPartsAreKept: where the parts of a message stand is found when it comes, and kept with its body.
+func TestPartsAreKept(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, nil)
+	const content = "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\none\r\n--x\r\nA: b\r\n\r\ntwo\r\n--x--\r\n"
+	if err := submitPlain(addressOf(n, "smtp"), "me@a.test", alice.String(), content); err != nil {
+		t.Fatal(err)
+	}
+	e := n.inboxOf(t, alice)[0]
+	index, err := n.bodies.Index(t.Context(), e.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, err := message.DecodeParts(index, e.Body.Size)
+	if err != nil || len(parts) != 3 || content[parts[2].Body:parts[2].End] != "two" || e.Body.Size != int64(len(content)) {
+		t.Errorf("%+v, %v", parts, err)
+	}
+	if r, err := n.Verify(t.Context(), nil); err != nil || len(r.Findings) > 0 {
+		t.Errorf("%+v, %v", r.Findings, err)
+	}
 }

@@ -118,9 +118,11 @@ func (i *importing) add(ctx context.Context, m control.ImportMessage) error {
 	}
 	draft := i.spool.NewDraft()
 	i.drafts = append(i.drafts, draft)
-	if _, err := io.Copy(draft, m.Content); err != nil {
+	parts := message.NewIndexer(draft)
+	if _, err := io.Copy(parts, m.Content); err != nil {
 		return err
 	}
+	draft.SetIndex(message.EncodeParts(parts.Parts()))
 	body, err := draft.Finish(&i.batch, nil, "")
 	if err != nil {
 		return err

@@ -43,7 +43,8 @@ func (s *session) Data(ctx context.Context, content io.Reader) mail.Status {
 	draft := s.r.Spool.NewDraft()
 	defer draft.Discard()
 	h := &header{ctx: ctx, session: s}
-	gate := &message.HeaderGate{Next: draft, Limit: s.r.HeaderSize, Pass: h.pass}
+	parts := message.NewIndexer(draft)
+	gate := &message.HeaderGate{Next: parts, Limit: s.r.HeaderSize, Pass: h.pass}
 	_, err := io.Copy(io.MultiWriter(meter{s.r.space}, gate), content)
 	if err == nil {
 		err = gate.Close()
@@ -51,6 +52,7 @@ func (s *session) Data(ctx context.Context, content io.Reader) mail.Status {
 	if err != nil {
 		return s.contentRefused(err)
 	}
+	draft.SetIndex(message.EncodeParts(parts.Parts()))
 	for _, d := range h.decisions {
 		s.decided(d, "")
 	}

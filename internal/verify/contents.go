@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"waybill/internal/mailbox"
+	"waybill/internal/message"
 	"waybill/internal/spool"
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
@@ -17,6 +18,7 @@ type content struct {
 	sizes []int64
 	next  uint32 // the number that the next chunk must have
 	torn  bool
+	index []byte // of its parts; nil: it has none
 }
 
 // bodies reads all contents and compares each with what those who hold it say of it.
@@ -31,6 +33,10 @@ func (v *verifier) bodies() error {
 		if c == nil || c.id != bodies.ID(id) {
 			v.content(c)
 			c = &content{id: id}
+		}
+		if keys.IsIndex(n) {
+			c.index = append([]byte{}, e.Value...)
+			return
 		}
 		c.torn = c.torn || n != c.next
 		c.next = n + 1
@@ -100,6 +106,9 @@ func (v *verifier) held(holder string) (body bodies.Body, what string, ok bool) 
 }
 
 func (v *verifier) compare(c *content, body bodies.Body, what string) {
+	if _, err := message.DecodeParts(c.index, body.Size); c.index != nil && err != nil {
+		v.found(Damage, what, "the index of its parts cannot be read: %v", err)
+	}
 	switch {
 	case body.ID != c.id:
 		v.found(Damage, what, "it holds %s and says that its content is another one", bodyOf(c.id))

@@ -4,7 +4,8 @@
 // # Form
 //
 // A body is a prefix (the header fields that we added) and the octets that were received. Chunk 0 holds the prefix
-// and the first 64 KiB, so a small message is one key; the others hold 256 KiB each. A body never changes.
+// and the first 64 KiB, so a small message is one key; the others hold 256 KiB each. A body never changes. What was learnt of
+// its parts while it came in stands beside the chunks, under a number that none of them has.
 //
 // # Life
 //
@@ -225,6 +226,27 @@ func (s *Bodies) Drop(b *store.Batch, body Body, h Holder) {
 // mark tells the sweeper to look whether anybody still refers to the body.
 func (s *Bodies) mark(b *store.Batch, body Body, h Holder) {
 	b.Put(keys.Sweep(body.ID, string(h)), binary.AppendUvarint(nil, uint64(body.chunks())))
+}
+
+// Index returns the index of a body's parts; nil if it has none, like bodies of earlier versions and reports that were
+// written here. Errors: those of the store.
+func (s *Bodies) Index(ctx context.Context, body Body) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	snap, err := s.st.Snapshot()
+	if err != nil {
+		return nil, fmt.Errorf("index of %s: %w", body.ID, err)
+	}
+	defer snap.Close()
+	index, _, err := snap.Get(keys.Index(body.ID))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("index of %s: %w", body.ID, err)
+	}
+	return index, nil
 }
 
 // get reads a chunk.

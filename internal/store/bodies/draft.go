@@ -33,6 +33,7 @@ type Draft struct {
 	written   uint32        // chunks in the store
 	mark      store.Version // of the mark, as the last chunk's batch wrote it
 	committed bool
+	index []byte // of its parts; nil: none
 }
 
 // NewDraft returns an empty draft.
@@ -43,6 +44,9 @@ func (s *Bodies) NewDraft() *Draft {
 
 // Size is the number of octets written.
 func (d *Draft) Size() int64 { return d.size }
+
+// SetIndex gives the body an index of its parts, which is kept with it (Bodies.Index).
+func (d *Draft) SetIndex(index []byte) { d.index = index }
 
 // Write implements io.Writer. Errors are those of store.Store.Commit; they say that the store cannot take more.
 func (d *Draft) Write(p []byte) (int, error) {
@@ -116,6 +120,9 @@ func (d *Draft) Finish(b *store.Batch, prefix []byte, h Holder) (Body, error) {
 		b.Delete(mark)
 	}
 	b.Put(keys.Chunk(d.id, 0), d.first(prefix))
+	if d.index != nil {
+		b.Put(keys.Index(d.id), d.index)
+	}
 	if d.used > 0 {
 		b.Put(keys.Chunk(d.id, d.written+1), d.tail[:d.used])
 	}

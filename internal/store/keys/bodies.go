@@ -16,6 +16,15 @@ func Chunk(id bodyID, n uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(start("body/", 20), id[:]...), n)
 }
 
+// indexChunk is the number of a chunk that no body has so many chunks to reach: what stands under it goes with the body.
+const indexChunk = 1<<32 - 1
+
+// Index is the key of what is known of the parts of a body.
+func Index(id bodyID) []byte { return Chunk(id, indexChunk) }
+
+// IsIndex says whether a chunk's number, as ParseChunk returns it, is that of Index.
+func IsIndex(n uint32) bool { return n == indexChunk }
+
 // Chunks begins the keys of all parts of a body.
 func Chunks(id bodyID) []byte { return append(start("body/", 16), id[:]...) }
 

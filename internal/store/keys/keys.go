@@ -3,6 +3,7 @@
 //
 //	key                                             value                         written by   meaning
 //	body/ id16 chunk4                               octets                        bodies       a part of a message's content
+//	body/ id16 0xffffffff                           index of parts                bodies       where the parts of the message stand (package message)
 //	draft/ millis8 id16                             chunks, last version checked  bodies       chunks in the store without a message yet
 //	ref/ id16 holder                                empty                         bodies       holder keeps the body alive
 //	sweep/ id16 holder                              chunks                        bodies       holder let go: is the body still wanted?
