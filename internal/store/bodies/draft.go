@@ -33,7 +33,7 @@ type Draft struct {
 	written   uint32        // chunks in the store
 	mark      store.Version // of the mark, as the last chunk's batch wrote it
 	committed bool
-	index []byte // of its parts; nil: none
+	index     []byte // of its parts; nil: none
 }
 
 // NewDraft returns an empty draft.
