@@ -133,8 +133,8 @@ func (q *Queue) finish(t *task) {
 		return
 	}
 	q.remove(e)
-	if e.scanned && e.attempt == 1 && time.Since(e.item.Accepted) < scanMemory {
-		q.scanned[e.id] = e.item.Accepted
+	if e.scanned && e.attempt == 1 && !e.item.Accepted.Before(q.started.Truncate(time.Microsecond)) {
+		q.scanned[e.id] = time.Now()
 	}
 	switch due, more := nextDue(e); {
 	case !more || q.closed:
@@ -163,7 +163,7 @@ func nextDue(e *entry) (due time.Time, more bool) {
 }
 
 const (
-	scanMemory = 10 * time.Minute // how much later than its acceptance an Enqueue may come
+	scanMemory = 30 * time.Second // how much later than a scan has found a message, and it was attempted, its Enqueue may come
 	stuckPause = 15 * time.Minute // before a message is touched again that nothing could be recorded of
 	lostPause  = 5 * time.Second  // before a message whose outcome could not be recorded is read again
 )

@@ -92,8 +92,9 @@ type Queue struct {
 	left       map[mail.ID]struct{}
 	calls      []*hop
 	// Messages that a scan found before their Enqueue came, and that may be done by then.
-	scanned map[mail.ID]time.Time
-	wanted  time.Time // the earliest time at which somebody wants a scan
+	scanned map[mail.ID]time.Time // when that was
+	started time.Time             // what was accepted before it comes from the index only
+	wanted  time.Time             // the earliest time at which somebody wants a scan
 
 	kick    chan struct{}
 	closing chan struct{} // closed when no further attempt is to start
@@ -162,6 +163,7 @@ func (q *Queue) Start(ctx context.Context) error {
 		return fmt.Errorf("read the due index: %w", err)
 	}
 	ctx, q.stop = context.WithCancel(ctx)
+	q.started = time.Now()
 	context.AfterFunc(ctx, q.close)
 	q.running.Go(func() { q.scanLoop(ctx) })
 	q.running.Go(func() { q.watchStore(ctx) })

@@ -203,8 +203,8 @@ func (q *Queue) items(ctx context.Context, ids []mail.ID, now time.Time) ([]*spo
 func (q *Queue) forget(now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for id, accepted := range q.scanned {
-		if now.Sub(accepted) > scanMemory {
+	for id, ended := range q.scanned {
+		if now.Sub(ended) > scanMemory {
 			delete(q.scanned, id)
 		}
 	}

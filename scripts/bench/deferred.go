@@ -27,7 +27,7 @@ func deferredFigure(ctx context.Context, o options, s server) (values []value, e
 			return err
 		}
 		filled := float64(o.deferred) / time.Since(began).Seconds()
-		time.Sleep(2 * time.Second) // the last ones are deferred
+		awaitIdle(ctx, r) // until the last ones are deferred
 		if err := r.stop(); err != nil {
 			return err
 		}
@@ -74,6 +74,24 @@ func (w waybill) restarted(ctx context.Context, dir string, l launch, r *running
 		{title: "– then one for another host, until it is there", amount: millis(relayed), unit: "ms"},
 		{title: "– memory then, MiB", amount: float64(u.peak) / (1 << 20)},
 	}, nil
+}
+
+// awaitIdle returns when the server does next to nothing, or after some minutes.
+func awaitIdle(ctx context.Context, r *running) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	for before := time.Duration(-1); ; {
+		now := usageOf(serverProcesses(r.pid())).cpu
+		if before >= 0 && now-before < 50*time.Millisecond {
+			return
+		}
+		before = now
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // sendOne sends a message and waits for it.
