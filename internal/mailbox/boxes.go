@@ -90,17 +90,43 @@ func (m *Mailboxes) info(snap store.Snapshot, account string, e store.Entry) (In
 	return info, nil
 }
 
-// Rename adds to the batch another name for a mailbox; its messages, UIDs and number stay. The commit fails with
-// store.ErrConflict if there is one of the new name, or the mailbox changed meanwhile. Errors: ErrInbox, ErrName,
-// ErrNoMailbox, those of the store.
+// Rename adds to the batch another name for a mailbox, and for those below it (RFC 9051 §6.3.6); their messages, UIDs and
+// numbers stay. The commit fails with store.ErrConflict if there is one of a new name, or one of them changed meanwhile.
+// Errors: ErrInbox, ErrName, ErrNoMailbox, those of the store.
 func (m *Mailboxes) Rename(ctx context.Context, b *store.Batch, account, from, to string) error {
 	if canonical(from) == Inbox || canonical(to) == Inbox {
 		return ErrInbox
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	snap, err := m.st.Snapshot()
+	if err != nil {
+		return fmt.Errorf("rename %s of %s: %w", from, account, err)
+	}
+	defer snap.Close()
+	if err := m.renameOne(snap, b, account, from, to); err != nil {
+		return err
+	}
+	for e, err := range snap.Scan(store.Prefix(keys.Mailboxes(account))) {
+		if err != nil {
+			return fmt.Errorf("rename %s of %s: %w", from, account, err)
+		}
+		name := keys.ParseMailbox(account, e.Key)
+		if below, is := strings.CutPrefix(name, from+Separator); is {
+			if err := m.renameOne(snap, b, account, name, to+Separator+below); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *Mailboxes) renameOne(snap store.Snapshot, b *store.Batch, account, from, to string) error {
 	if err := CheckName(to); err != nil {
 		return err
 	}
-	x, err := m.find(ctx, account, from)
+	x, err := find(snap, account, from)
 	if err != nil {
 		return err
 	}
@@ -136,7 +162,7 @@ func (m *Mailboxes) find(ctx context.Context, account, name string) (box, error)
 		return box{}, fmt.Errorf("mailbox %s of %s: %w", name, account, err)
 	}
 	defer snap.Close()
-	return find(snap, account, name)
+	return m.look(snap, account, name)
 }
 
 // SetFlags adds to the batch other flags for messages of one mailbox, as List returned them: those that change gives for the

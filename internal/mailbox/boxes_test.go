@@ -46,7 +46,7 @@ func TestBoxes(t *testing.T) {
 	remove := func(name string) error {
 		return f.try(func(b *store.Batch) error { return f.Remove(ctx, b, alice, name) })
 	}
-	for _, name := range []string{"Work", "Work/Old", "\u00fcber\x00uns"} {
+	for _, name := range []string{"Work", "Work/Old", "Workshop", "\u00fcber\x00uns"} {
 		if err := create(name); err != nil {
 			t.Fatal(err)
 		}
@@ -58,14 +58,14 @@ func TestBoxes(t *testing.T) {
 	if err := rename("Work", "Play"); err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprint(f.boxes(alice)); got != "[INBOX 1/2 Play 2/3 Work/Old 0/1 \u00fcber\x00uns 0/1]" {
+	if got := fmt.Sprint(f.boxes(alice)); got != "[INBOX 1/2 Play 2/3 Play/Old 0/1 Workshop 0/1 \u00fcber\x00uns 0/1]" {
 		t.Errorf("mailboxes: %s", got)
 	}
 	if got := f.list(alice, "Play"); len(got) != 2 || got[0].UID != uids[0].UID || got[1].ID != uids[1].ID {
 		t.Errorf("renamed: %+v, was %+v", got, uids)
 	}
 	for _, test := range []struct{ err, want error }{
-		{create("Play"), store.ErrConflict}, {create("InBox"), store.ErrConflict}, {rename("Play", "Work/Old"), store.ErrConflict},
+		{create("Play"), store.ErrConflict}, {create("InBox"), store.ErrConflict}, {rename("Play", "\u00fcber\x00uns"), ErrName}, {rename("Play", "Workshop"), store.ErrConflict},
 		{rename("Work", "x"), ErrNoMailbox}, {rename("Play", "a//b"), ErrName}, {rename("Play", "a*"), ErrName},
 		{rename("inbox", "x"), ErrInbox}, {rename("Play", "INBOX"), ErrInbox}, {remove("Inbox"), ErrInbox}, {remove("Work"), ErrNoMailbox},
 	} {
@@ -88,6 +88,40 @@ func TestBoxes(t *testing.T) {
 	}
 	if err := create("Play"); err != nil || len(f.list(alice, "Play")) != 0 {
 		t.Errorf("a new mailbox of that name: %v", err)
+	}
+}
+
+// TestLookCorrects: who files into a mailbox that is another one by now meets a conflict, looks, and is right the next time.
+func TestLookCorrects(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	file := func() error {
+		return f.try(func(b *store.Batch) error {
+			d := f.bodies.NewDraft()
+			defer d.Discard()
+			body, err := d.Finish(b, []byte("x"), "")
+			if err != nil {
+				return err
+			}
+			return f.File(t.Context(), b, alice, "Work", Message{ID: "06J2Z9", Body: body, Received: now})
+		})
+	}
+	anew := func() error {
+		return errors.Join(
+			f.try(func(b *store.Batch) error { return f.Remove(t.Context(), b, alice, "Work") }),
+			f.try(func(b *store.Batch) error { f.Create(b, alice, "Work", now); return nil }))
+	}
+	if err := errors.Join(f.try(func(b *store.Batch) error { f.Create(b, alice, "Work", now); return nil }), file(), anew()); err != nil {
+		t.Fatal(err)
+	}
+	if err := file(); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("filed by what was remembered: %v", err)
+	}
+	if _, err := f.Page(t.Context(), alice, "Work", 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := file(); err != nil {
+		t.Errorf("after a look: %v", err)
 	}
 }
 

@@ -128,6 +128,15 @@ func find(snap store.Snapshot, account, name string) (box, error) {
 	return x, nil
 }
 
+// look finds a mailbox and remembers it for File: whoever meets a conflict there need only look to be right the next time.
+func (m *Mailboxes) look(snap store.Snapshot, account, name string) (box, error) {
+	x, err := find(snap, account, name)
+	if err == nil {
+		m.found.put(boxName{account, canonical(name)}, x)
+	}
+	return x, err
+}
+
 // File adds a message to a mailbox by adding to the batch: its entry with the next UID, a reference to its body, and
 // the counters. Nothing is filed before the commit, which fails with store.ErrConflict if the mailbox was deleted or
 // m.From let the body go meanwhile, and with store.ErrLimit beyond the quota. Errors: ErrNoMailbox, bodies.ErrReleased, those of the store.
@@ -144,11 +153,10 @@ func (m *Mailboxes) File(ctx context.Context, b *store.Batch, account, name stri
 		return fmt.Errorf("file %s for %s: %w", msg.ID, account, err)
 	}
 	defer snap.Close()
-	x, err := find(snap, account, name)
+	x, err := m.look(snap, account, name)
 	if err != nil {
 		return fmt.Errorf("file %s: %w", msg.ID, err)
 	}
-	m.found.put(named, x)
 	return m.file(snap, b, x, named.name, msg)
 }
 
@@ -195,7 +203,7 @@ func (m *Mailboxes) List(ctx context.Context, account, name string) (Listing, er
 		return Listing{}, fmt.Errorf("list %s of %s: %w", name, account, err)
 	}
 	defer snap.Close()
-	x, err := find(snap, account, name)
+	x, err := m.look(snap, account, name)
 	if err != nil {
 		return Listing{}, fmt.Errorf("list: %w", err)
 	}
@@ -230,7 +238,7 @@ func (m *Mailboxes) Page(ctx context.Context, account, name string, after uint32
 		return Listing{}, fmt.Errorf("list %s of %s: %w", name, account, err)
 	}
 	defer snap.Close()
-	x, err := find(snap, account, name)
+	x, err := m.look(snap, account, name)
 	if err != nil {
 		return Listing{}, fmt.Errorf("list: %w", err)
 	}
