@@ -13,7 +13,8 @@ type toWire struct {
 	buf []byte
 }
 
-func (t *toWire) Write(p []byte) (int, error) {
+// convert makes buf what stands for p.
+func (t *toWire) convert(p []byte) {
 	t.buf = t.buf[:0]
 	for _, c := range p {
 		if c == '\n' && !t.cr {
@@ -22,10 +23,40 @@ func (t *toWire) Write(p []byte) (int, error) {
 		t.cr = c == '\r'
 		t.buf = append(t.buf, c)
 	}
+}
+
+func (t *toWire) Write(p []byte) (int, error) {
+	t.convert(p)
 	if _, err := t.w.Write(t.buf); err != nil {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// FromFile returns a reader of what r has, with each LF as CR LF, unless it is one already.
+func FromFile(r io.Reader) io.Reader { return &fromFile{r: r} }
+
+type fromFile struct {
+	r    io.Reader
+	wire toWire // its buf is what is to be given out
+	rest []byte
+	in   [32 << 10]byte
+	err  error
+}
+
+func (f *fromFile) Read(p []byte) (int, error) {
+	for len(f.rest) == 0 {
+		if f.err != nil {
+			return 0, f.err
+		}
+		var n int
+		n, f.err = f.r.Read(f.in[:])
+		f.wire.convert(f.in[:n])
+		f.rest = f.wire.buf
+	}
+	n := copy(p, f.rest)
+	f.rest = f.rest[n:]
+	return n, nil
 }
 
 // ToFile returns a writer that passes text on to w with each CR LF as LF. Close passes on a CR at the very end.

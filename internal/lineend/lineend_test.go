@@ -2,8 +2,10 @@ package lineend
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 func pieces(t testing.TB, write func([]byte) (int, error), text string, size int) {
@@ -30,6 +32,10 @@ func TestBothWays(t *testing.T) {
 			w := ToFile(&file)
 			pieces(t, w.Write, test[0], size)
 			w.Close()
+			read, err := io.ReadAll(FromFile(iotest.OneByteReader(strings.NewReader(test[0]))))
+			if err != nil || string(read) != test[1] {
+				t.Errorf("%q is read as %q, %v", test[0], read, err)
+			}
 			if wire.String() != test[1] || file.String() != test[2] {
 				t.Errorf("%q in pieces of %d: %q and %q", test[0], size, wire.String(), file.String())
 			}
@@ -43,6 +49,10 @@ func FuzzThereAndBack(f *testing.F) {
 		var wire, file bytes.Buffer
 		size = 1 + max(size, -size)%7
 		pieces(t, ToWire(&wire).Write, text, size)
+		read, err := io.ReadAll(FromFile(iotest.HalfReader(strings.NewReader(text))))
+		if err != nil || string(read) != wire.String() {
+			t.Errorf("%q is read as %q and written as %q, %v", text, read, wire.String(), err)
+		}
 		w := ToFile(&file)
 		pieces(t, w.Write, wire.String(), size)
 		w.Close()
