@@ -56,6 +56,10 @@ func contents(node Node) http.HandlerFunc {
 			return
 		}
 		content, err := node.Content(r.Context(), q)
+		if errors.Is(err, ErrGone) {
+			reply(w, http.StatusGone, errorReply{err.Error()})
+			return
+		}
 		if err != nil {
 			reply(w, http.StatusUnprocessableEntity, errorReply{err.Error()})
 			return
@@ -144,6 +148,9 @@ func (c *Client) Content(ctx context.Context, q ExportQuery) (io.ReadCloser, err
 	}
 	if resp.StatusCode != http.StatusOK {
 		_, err := readAnswer[nothing](resp)
+		if resp.StatusCode == http.StatusGone {
+			err = ErrGone
+		}
 		return nil, err
 	}
 	return resp.Body, nil

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"time"
@@ -50,9 +51,12 @@ type Node interface {
 	Visits(ctx context.Context, q trail.Query) (trail.Visits, error)
 }
 
+// ErrGone is returned by Content for a message that was expunged since it was listed.
+var ErrGone = errors.New("the message is not there any more")
+
 // ImportMessage is a message that is imported. Content, with CR LF line ends, is read before the next one is asked for.
 type ImportMessage struct {
-	Key     string        `json:"key"` // names it in its source
+	Key     string        `json:"key"` // names it in its source, in UTF-8
 	Mailbox string        `json:"mailbox"`
 	Date    time.Time     `json:"date"`
 	Flags   mailbox.Flags `json:"flags"`

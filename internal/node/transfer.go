@@ -65,7 +65,7 @@ func (k *core) Import(ctx context.Context, account mail.Address, next func() (co
 		return 0, err
 	}
 	for {
-		i := &importing{core: k, account: account, names: map[string]bool{}}
+		i := &importing{core: k, account: account, names: map[string]bool{}, boxes: map[string]bool{}}
 		more, err := i.fill(ctx, next)
 		if err == nil {
 			err = i.commit(ctx)
@@ -88,6 +88,7 @@ type importing struct {
 	batch   store.Batch
 	drafts  []*bodies.Draft
 	names   map[string]bool // in this batch
+	boxes   map[string]bool // that are there
 	octets  int64
 }
 
@@ -146,8 +147,12 @@ func (i *importing) add(ctx context.Context, m control.ImportMessage) error {
 	return nil
 }
 
-// ensure makes a mailbox that is not there.
+// ensure makes a mailbox that is not there. It looks once in each batch, so that after a conflict the next import is right.
 func (i *importing) ensure(ctx context.Context, name string) error {
+	if i.boxes[name] {
+		return nil
+	}
+	i.boxes[name] = true
 	if err := mailbox.CheckName(name); err != nil {
 		return err
 	}
@@ -211,7 +216,7 @@ func (k *core) Content(ctx context.Context, q control.ExportQuery) (io.ReadClose
 		return nil, err
 	}
 	if len(l.Entries) == 0 || l.Entries[0].UID != q.After {
-		return nil, fmt.Errorf("message %d of %s is not there any more", q.After, q.Mailbox)
+		return nil, fmt.Errorf("message %d of %s: %w", q.After, q.Mailbox, control.ErrGone)
 	}
 	return k.mailboxes.Open(ctx, l.Entries[0])
 }
