@@ -9,11 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
-	"time"
-
-	"golang.org/x/term"
 
 	"waybill/internal/config"
 	"waybill/internal/control"
@@ -55,27 +50,47 @@ func (c *exportCommand) Run(ctx context.Context, std streams) error {
 
 func (c *exportCommand) write(ctx context.Context, e *export) error {
 	if c.Mbox != "" {
-		return e.toMbox(ctx, c.Mbox, orInbox(c.Mailbox))
+		c.Mailbox = orInbox(c.Mailbox)
+		if _, err := c.boxes(ctx, e); err != nil {
+			return err
+		}
+		return e.toMbox(ctx, c.Mbox, c.Mailbox)
+	}
+	boxes, err := c.boxes(ctx, e)
+	if err != nil {
+		return err
 	}
 	dir, err := maildir.Create(c.Maildir)
 	if err != nil {
 		return err
 	}
-	boxes, err := e.Mailboxes(ctx, e.account)
-	if err != nil {
-		return err
-	}
-	if len(boxes) == 0 {
-		return fmt.Errorf("account %s: %w", e.account, mailbox.ErrNoMailbox)
-	}
-	for _, b := range boxes {
-		if c.Mailbox == "" || c.Mailbox == b.Name {
-			if err := e.toMaildir(ctx, dir, b.Name); err != nil {
-				return fmt.Errorf("mailbox %s: %w", b.Name, err)
-			}
+	for _, b := range boxes { // one that fails keeps no other from being there
+		if failed := e.toMaildir(ctx, dir, b.Name); failed != nil {
+			err = errors.Join(err, fmt.Errorf("mailbox %s: %w", b.Name, failed))
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return nil
+	return errors.Join(err, dir.Close())
+}
+
+// boxes are those that are wanted.
+func (c *exportCommand) boxes(ctx context.Context, e *export) (wanted []mailbox.Info, err error) {
+	all, err := e.Mailboxes(ctx, e.account)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range all {
+		if c.Mailbox == "" || orInbox(c.Mailbox) == b.Name {
+			wanted = append(wanted, b)
+			e.total += b.Messages
+		}
+	}
+	if len(wanted) == 0 {
+		return nil, fmt.Errorf("account %s, mailbox %s: %w", e.account, orInbox(c.Mailbox), mailbox.ErrNoMailbox)
+	}
+	return wanted, nil
 }
 
 // export is an export.
@@ -83,15 +98,8 @@ type export struct {
 	admin
 	account     mail.Address
 	progress    *progress
+	total       int64
 	done, known int
-}
-
-func newProgress(std streams, what string) *progress {
-	p := &progress{what: what, began: time.Now()}
-	if f, ok := fileUnder(std.err); ok && term.IsTerminal(int(f.Fd())) {
-		p.out = std.err
-	}
-	return p
 }
 
 // each calls do with every message of a mailbox.
@@ -106,10 +114,11 @@ func (e *export) each(ctx context.Context, name string, do func(uidValidity uint
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := do(page.UIDValidity, m); err != nil {
+			err := do(page.UIDValidity, m)
+			if err != nil && !errors.Is(err, control.ErrGone) { // what its owner deletes meanwhile is not missed
 				return fmt.Errorf("message %d: %w", m.UID, err)
 			}
-			e.progress.show(e.done+e.known, 0)
+			e.progress.show(e.done+e.known, float64(e.done+e.known)/float64(max(e.total, 1)))
 			q.After = m.UID
 		}
 	}
@@ -117,9 +126,9 @@ func (e *export) each(ctx context.Context, name string, do func(uidValidity uint
 
 // toMaildir writes a mailbox into a folder. The name of a file tells which message it is, so that what is there is known.
 func (e *export) toMaildir(ctx context.Context, dir *maildir.Dir, name string) error {
-	folder := name
-	if name == mailbox.Inbox {
-		folder = ""
+	folder := ""
+	if name != mailbox.Inbox {
+		folder = maildir.FolderOf(name)
 	}
 	if err := dir.MakeFolder(folder); err != nil {
 		return err
@@ -133,7 +142,7 @@ func (e *export) toMaildir(ctx context.Context, dir *maildir.Dir, name string) e
 		known[m.Name] = true
 	}
 	err = e.each(ctx, name, func(uidValidity uint32, m control.ExportMessage) error {
-		unique := fmt.Sprintf("%d.V%dU%d.waybill", m.Received.Unix(), uidValidity, m.UID)
+		unique := fmt.Sprintf("%d.V%dU%dI%s.waybill", m.Received.Unix(), uidValidity, m.UID, m.ID)
 		if known[unique] {
 			e.known++
 			return nil
@@ -154,7 +163,7 @@ func (e *export) file(ctx context.Context, dir *maildir.Dir, folder, name, uniqu
 		return errors.Join(err, f.Discard())
 	}
 	e.done++
-	return f.Keep(unique, lettersOf(m.Flags), m.Received)
+	return f.Keep(unique, lettersOf(maildirLetters, m.Flags), m.Received)
 }
 
 func (e *export) copy(ctx context.Context, w io.Writer, name string, m control.ExportMessage) error {
@@ -168,18 +177,6 @@ func (e *export) copy(ctx context.Context, w io.Writer, name string, m control.E
 		err = fmt.Errorf("%d octets came of %d", n, m.Size)
 	}
 	return err
-}
-
-// lettersOf are flags as a Maildir has them, in the order that it wants.
-func lettersOf(flags mailbox.Flags) string {
-	var letters []rune
-	for letter, flag := range flagLetters() {
-		if flags&flag != 0 {
-			letters = append(letters, letter)
-		}
-	}
-	slices.Sort(letters)
-	return string(letters)
 }
 
 // toMbox writes a mailbox into a new file, which is there when it is complete.
@@ -200,8 +197,7 @@ func (e *export) toMbox(ctx context.Context, path, name string) error {
 		}
 		defer content.Close()
 		e.done++
-		status := strings.NewReader(statusFields(m.Flags))
-		return w.Write(m.Sender, m.Received, io.MultiReader(status, content))
+		return w.Write(m.Sender, m.Received, lettersOf(mboxLetters, m.Flags), content)
 	})
 	if err := errors.Join(err, w.Flush(), f.Sync(), f.Close()); err != nil {
 		return errors.Join(err, os.Remove(part))
@@ -214,25 +210,4 @@ func (e *export) toMbox(ctx context.Context, path, name string) error {
 		return err
 	}
 	return errors.Join(dir.Sync(), dir.Close())
-}
-
-// statusFields are the fields by which mail readers keep flags in an mbox; "" without any.
-func statusFields(flags mailbox.Flags) string {
-	text := ""
-	if flags&mailbox.Seen != 0 {
-		text = "Status: RO\r\n"
-	}
-	letters := ""
-	for _, x := range []struct {
-		flag   mailbox.Flags
-		letter string
-	}{{mailbox.Answered, "A"}, {mailbox.Flagged, "F"}, {mailbox.Deleted, "D"}, {mailbox.Draft, "T"}} {
-		if flags&x.flag != 0 {
-			letters += x.letter
-		}
-	}
-	if letters != "" {
-		text += "X-Status: " + letters + "\r\n"
-	}
-	return text
 }

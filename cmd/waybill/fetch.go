@@ -67,7 +67,10 @@ func (c *fetchCommand) sink(std streams) (sink mua.Sink, end func() error, err e
 		return s, s.Close, nil
 	case c.Out != "-":
 		dir, err := maildir.Create(c.Out)
-		return maildirSink{dir}, end, err
+		if err != nil {
+			return nil, end, err
+		}
+		return maildirSink{dir}, dir.Close, nil
 	}
 	return printSink{std.out}, end, nil
 }

@@ -90,7 +90,7 @@ func (s *mboxSink) Begin(string, int64) (mua.Keeper, error) {
 	k := &mboxKeeper{PipeWriter: w, sink: s, begin: end, written: make(chan error, 1)}
 	go func() {
 		out := mbox.NewWriter(s.file)
-		err := errors.Join(out.Write("", time.Now(), r), out.Flush())
+		err := errors.Join(out.Write("", time.Now(), "", r), out.Flush())
 		r.CloseWithError(err) // whoever goes on writing is told
 		k.written <- err
 	}()

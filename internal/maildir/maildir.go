@@ -1,6 +1,10 @@
 // Package maildir reads and writes Maildirs: directories in which each message is a file of its own, with LF as line end
 // (https://cr.yp.to/proto/maildir.html), and folders as Courier and Dovecot lay them out (Maildir++): directories beside
-// cur, new and tmp whose names begin with a dot and have a dot between levels.
+// cur, new and tmp whose names begin with a dot and have a dot between levels (FolderOf, NameOf).
+//
+// Whoever owns a Maildir may put into it what he likes, and an operator may read it with more rights than he has. So nothing
+// outside the directory is reached through it (os.Root: no symbolic link leads out), and what is no regular file is never
+// waited for. What is held of a folder is the names of its files.
 package maildir
 
 import (
@@ -9,101 +13,136 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
-// Dir is a Maildir.
+// Dir is a Maildir. Close frees it.
 type Dir struct {
-	path  string
+	root  *os.Root
 	host  string
 	count atomic.Int64
 }
 
 // Message is a message in a Maildir.
 type Message struct {
-	Folder string // levels with "/" between them; "": the Maildir itself
+	Folder string // its directory, as ".Work.Old"; "": the Maildir itself
 	Name   string // unique within its folder, whatever its flags
 	Flags  string // letters of the Maildir form: D draft, F flagged, P passed, R replied, S seen, T trashed
-	Path   string
+	isNew  bool
+	file   string // name of the file, with the flags
 }
 
-// ErrNoMaildir is returned where a directory has no cur or new.
-var ErrNoMaildir = errors.New("no Maildir")
+// Path is where the message is, below the Maildir.
+func (m Message) Path() string {
+	sub := "cur"
+	if m.isNew {
+		sub = "new"
+	}
+	return path.Join(m.Folder, sub, m.file)
+}
+
+var (
+	// ErrNoMaildir is returned where a directory has no cur or new.
+	ErrNoMaildir = errors.New("no Maildir")
+	// ErrNoFile is returned for what is in the place of a message and is no regular file.
+	ErrNoFile = errors.New("this is no regular file")
+)
 
 // Open opens a Maildir that is there.
 func Open(path string) (*Dir, error) {
+	d, err := open(path)
+	if err != nil {
+		return nil, err
+	}
 	for _, sub := range []string{"cur", "new"} {
-		if info, err := os.Stat(filepath.Join(path, sub)); err != nil || !info.IsDir() {
-			return nil, fmt.Errorf("%s is %w: it has no directory %s", path, ErrNoMaildir, sub)
+		if !d.isDir(sub) {
+			return nil, errors.Join(fmt.Errorf("%s is %w: it has no directory %s", path, ErrNoMaildir, sub), d.Close())
 		}
 	}
-	return open(path)
+	return d, nil
 }
 
 // Create opens a Maildir, which it makes if it is not there.
 func Create(path string) (*Dir, error) {
-	if err := makeFolder(path); err != nil {
+	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, err
 	}
-	return open(path)
+	d, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.MakeFolder(""); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
 }
 
 func open(path string) (*Dir, error) {
 	host, err := os.Hostname()
-	return &Dir{path: path, host: strings.NewReplacer("/", `\057`, ":", `\072`).Replace(host)}, err
-}
-
-func makeFolder(path string) error {
-	for _, sub := range []string{"tmp", "new", "cur"} {
-		if err := os.MkdirAll(filepath.Join(path, sub), 0o700); err != nil {
-			return err
-		}
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	root, err := os.OpenRoot(path)
+	return &Dir{root: root, host: strings.NewReplacer("/", `\057`, ":", `\072`).Replace(host)}, err
 }
 
-// Folders returns the names of the folders, "" for the Maildir itself first.
+// Close frees the Maildir.
+func (d *Dir) Close() error { return d.root.Close() }
+
+func (d *Dir) isDir(name string) bool {
+	info, err := d.root.Stat(name)
+	return err == nil && info.IsDir()
+}
+
+// Folders returns the directories of the folders, "" for the Maildir itself first. Errors are those of the file system.
 func (d *Dir) Folders() ([]string, error) {
-	entries, err := os.ReadDir(d.path)
+	entries, err := d.list(".")
 	if err != nil {
 		return nil, err
 	}
 	folders := []string{""}
-	for _, e := range entries {
-		name, isFolder := strings.CutPrefix(e.Name(), ".")
-		if _, err := os.Stat(filepath.Join(d.path, e.Name(), "cur")); isFolder && name != "" && name != "." && err == nil {
-			folders = append(folders, strings.ReplaceAll(name, ".", "/"))
+	for _, name := range slices.Sorted(slices.Values(entries)) {
+		if strings.HasPrefix(name, ".") && (d.isDir(path.Join(name, "cur")) || d.isDir(path.Join(name, "new"))) {
+			folders = append(folders, name)
 		}
 	}
 	return folders, nil
 }
 
+// list returns the names in a directory.
+func (d *Dir) list(dir string) ([]string, error) {
+	f, err := d.root.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY, 0) // without O_DIRECTORY a FIFO would be waited for
+	if err != nil {
+		return nil, err
+	}
+	names, err := f.Readdirnames(-1)
+	return names, errors.Join(err, f.Close())
+}
+
 // Messages returns the messages of a folder in the order of their names, which begin with the time at which they came.
+// Errors are those of the file system.
 func (d *Dir) Messages(folder string) ([]Message, error) {
 	var messages []Message
 	for _, sub := range []string{"new", "cur"} {
-		dir := filepath.Join(d.folder(folder), sub)
-		f, err := os.Open(dir)
+		names, err := d.list(path.Join(folder, sub))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		names, err := f.Readdirnames(-1)
-		if err := errors.Join(err, f.Close()); err != nil {
-			return nil, err
-		}
+		messages = slices.Grow(messages, len(names))
 		for _, name := range names {
 			if strings.HasPrefix(name, ".") {
 				continue
 			}
-			m := Message{Folder: folder, Path: filepath.Join(dir, name)}
+			m := Message{Folder: folder, isNew: sub == "new", file: name}
 			m.Name, m.Flags, _ = strings.Cut(name, ":2,")
 			messages = append(messages, m)
 		}
@@ -124,53 +163,71 @@ func compareNames(a, b string) int {
 func seconds(name string) int64 {
 	digits, _, _ := strings.Cut(name, ".")
 	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil {
+	if err != nil || n < 0 {
 		return 0
 	}
 	return n
 }
 
-func (d *Dir) folder(name string) string {
-	if name == "" {
-		return d.path
+// Stat returns size and date of a message. Errors: ErrNoFile, those of the file system; fs.ErrNotExist says that somebody has
+// moved it since.
+func (d *Dir) Stat(m Message) (fs.FileInfo, error) {
+	info, err := d.root.Stat(m.Path())
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: %w", m.Path(), ErrNoFile)
 	}
-	return filepath.Join(d.path, "."+strings.ReplaceAll(name, "/", "."))
+	return info, err
 }
 
-// CheckFolder says whether a folder can have that name in a Maildir++.
-func CheckFolder(name string) error {
-	if strings.ContainsAny(name, ".\x00") || strings.HasPrefix(name, "/") || strings.Contains(name, "//") {
-		return fmt.Errorf("a folder %q cannot be in a Maildir, where a dot stands between levels", name)
+// OpenMessage opens a message for reading. Errors are those of Stat.
+func (d *Dir) OpenMessage(m Message) (*os.File, error) {
+	f, err := d.root.OpenFile(m.Path(), os.O_RDONLY|syscall.O_NONBLOCK, 0) // it may be a FIFO by now
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: %w", m.Path(), ErrNoFile)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// MakeFolder makes a folder of that directory, if it is not there.
+func (d *Dir) MakeFolder(folder string) error {
+	for _, sub := range []string{"tmp", "new", "cur"} {
+		if err := d.root.MkdirAll(path.Join(folder, sub), 0o700); err != nil {
+			return err
+		}
 	}
 	return nil
-}
-
-// MakeFolder makes a folder, if it is not there.
-func (d *Dir) MakeFolder(name string) error {
-	if err := CheckFolder(name); err != nil {
-		return err
-	}
-	return makeFolder(d.folder(name))
 }
 
 // File is a message that is being written.
 type File struct {
 	*os.File
-	dir  *Dir
-	path string // of the folder
+	dir    *Dir
+	folder string
+	name   string // in tmp
 }
+
+var _ io.Writer = (*File)(nil)
 
 // Begin begins to write a message into a folder that is there.
 func (d *Dir) Begin(folder string) (*File, error) {
-	dir := d.folder(folder)
-	f, err := os.OpenFile(filepath.Join(dir, "tmp", d.unique(time.Now())), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	return &File{File: f, dir: d, path: dir}, err
+	name := d.unique(time.Now())
+	f, err := d.root.OpenFile(path.Join(folder, "tmp", name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	return &File{File: f, dir: d, folder: folder, name: name}, err
 }
 
 // unique is a name that no other message has.
 func (d *Dir) unique(now time.Time) string {
 	return fmt.Sprintf("%d.M%dP%dQ%d.%s", now.Unix(), now.Nanosecond()/1000, os.Getpid(), d.count.Add(1), d.host)
 }
+
+func (f *File) path() string { return path.Join(f.folder, "tmp", f.name) }
 
 // Keep makes the message durable and puts it into new, or into cur with its flags if it has a name of its own: then it is
 // there once, however often it is kept. The directory is for Sync. date, if it is not zero, is when the message came.
@@ -179,24 +236,24 @@ func (f *File) Keep(name, flags string, date time.Time) error {
 		return err
 	}
 	if !date.IsZero() {
-		if err := os.Chtimes(f.Name(), date, date); err != nil {
+		if err := f.dir.root.Chtimes(f.path(), date, date); err != nil {
 			return err
 		}
 	}
-	target := filepath.Join(f.path, "new", filepath.Base(f.Name()))
+	target := path.Join(f.folder, "new", f.name)
 	if name != "" {
-		target = filepath.Join(f.path, "cur", name+":2,"+flags)
+		target = path.Join(f.folder, "cur", name+":2,"+flags)
 	}
-	return os.Rename(f.Name(), target)
+	return f.dir.root.Rename(f.path(), target)
 }
 
 // Discard forgets the message.
-func (f *File) Discard() error { return errors.Join(f.Close(), os.Remove(f.Name())) }
+func (f *File) Discard() error { return errors.Join(f.Close(), f.dir.root.Remove(f.path())) }
 
 // Sync makes durable what Keep put into a folder.
 func (d *Dir) Sync(folder string) error {
 	for _, sub := range []string{"new", "cur"} {
-		dir, err := os.Open(filepath.Join(d.folder(folder), sub))
+		dir, err := d.root.Open(path.Join(folder, sub))
 		if err != nil {
 			return err
 		}
@@ -206,5 +263,3 @@ func (d *Dir) Sync(folder string) error {
 	}
 	return nil
 }
-
-var _ io.Writer = (*File)(nil)

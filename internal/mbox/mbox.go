@@ -1,18 +1,20 @@
 // Package mbox reads and writes mbox files (RFC 4155): messages one after the other, each behind a line that begins with
 // "From ". Lines of a message that would look so have a ">" before them; it is read as mboxrd (any number of ">") and
-// written so. Line ends are LF in the file.
+// written so. Line ends are LF in the file. A Content-Length field is not believed: where a message ends the lines say.
+//
+// The fields Status and X-Status belong to the file, not to the message: mail readers keep in them what others call flags.
+// They are left out of what is read, and written from the flags alone, so that no sender of a message can set its flags.
+//
+// Memory is bounded by some lines of 64 KiB, however long messages, headers and lines are.
 package mbox
 
 import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"time"
-
-	"waybill/internal/lineend"
 )
 
 // ErrFormat is returned for a file that does not begin with a "From " line.
@@ -32,10 +34,14 @@ type Reader struct {
 	done      bool // the message that was read has ended
 	end       bool // of the file
 	lineStart bool
-	blank     []byte // an empty line that was read and not given out: it may be the one before a "From " line
+	hasBlank  bool   // an empty line was read and not given out: it may be the one before a "From " line
+	blank     []byte // that line
+	joined    []byte // room for it with the line behind it
 	rest      []byte // of the line that is given out
 	header    bool   // the header is being read
+	dropping  bool   // the field that is being read is a Status
 	flags     string
+	err       error // of the file
 }
 
 // NewReader returns a Reader of a file from its beginning.
@@ -43,8 +49,9 @@ func NewReader(r io.Reader) *Reader { return &Reader{in: bufio.NewReaderSize(r, 
 
 // Message is where a message stands.
 type Message struct {
-	Offset int64     // of its "From " line
-	Date   time.Time // of that line; zero if it cannot be read
+	Offset int64     // of its "From " line, in octets
+	From   string    // that line without its end; of one beyond 64 KiB the beginning
+	Date   time.Time // that it has; zero if it cannot be read
 }
 
 // Next goes to the next message, whose content Read gives then. io.EOF: there is none.
@@ -59,8 +66,8 @@ func (r *Reader) Next() (Message, error) {
 	if r.end {
 		return Message{}, io.EOF
 	}
-	r.done, r.lineStart, r.blank, r.header, r.flags, r.rest = false, true, nil, true, "", nil
-	return Message{Offset: r.fromAt, Date: dateOf(r.from)}, nil
+	r.done, r.lineStart, r.hasBlank, r.header, r.dropping, r.flags, r.rest = false, true, false, true, false, "", nil
+	return Message{Offset: r.fromAt, From: strings.TrimRight(r.from, "\r\n"), Date: dateOf(r.from)}, nil
 }
 
 // first reads the line with which the file begins; empty ones before it are passed over.
@@ -98,22 +105,31 @@ func (r *Reader) line() (line []byte, whole bool, err error) {
 	return line, true, err
 }
 
-// Read gives the content of the message, with the line ends of the file.
-func (r *Reader) Read(p []byte) (int, error) {
-	for len(r.rest) == 0 {
-		if r.done {
-			return 0, io.EOF
+// Read gives the content of the message, with the line ends of the file and without its Status fields.
+func (r *Reader) Read(p []byte) (n int, err error) {
+	for n < len(p) {
+		if len(r.rest) > 0 {
+			copied := copy(p[n:], r.rest)
+			r.rest = r.rest[copied:]
+			n += copied
+			continue
 		}
-		if err := r.more(); err != nil {
-			return 0, err
+		if r.err == nil && !r.done {
+			r.err = r.more()
+			continue
 		}
+		if n > 0 {
+			return n, nil
+		}
+		if r.err != nil {
+			return 0, r.err
+		}
+		return 0, io.EOF
 	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
 	return n, nil
 }
 
-// more reads on until there is something to give out, or the message ends.
+// more reads on until there may be something to give out, or the message ends.
 func (r *Reader) more() error {
 	at := r.offset
 	line, whole, err := r.line()
@@ -126,23 +142,35 @@ func (r *Reader) more() error {
 	}
 	start := r.lineStart
 	r.lineStart = whole
-	if start && r.blank != nil && bytes.HasPrefix(line, fromWord) {
+	if start && r.hasBlank && bytes.HasPrefix(line, fromWord) {
 		r.done, r.from, r.fromAt = true, string(line), at
 		return nil
 	}
-	out := r.blank
-	r.blank = nil
 	if start && len(bytes.TrimRight(line, "\r\n")) == 0 {
-		r.blank, r.header = bytes.Clone(line), false
-		r.rest = out
+		if r.hasBlank {
+			r.joined = append(r.joined[:0], r.blank...)
+			r.rest = r.joined
+		}
+		r.blank, r.hasBlank, r.header, r.dropping = append(r.blank[:0], line...), true, false, false
 		return nil
 	}
 	if start {
 		r.note(line)
 		line = unquoted(line)
 	}
-	r.rest = append(out, line...)
+	if !r.dropping {
+		r.give(line)
+	}
 	return nil
+}
+
+// give makes a line, and the empty one before it, what Read gives out. The line is good until the next one is read.
+func (r *Reader) give(line []byte) {
+	if r.hasBlank {
+		r.joined = append(append(r.joined[:0], r.blank...), line...)
+		line, r.hasBlank = r.joined, false
+	}
+	r.rest = line
 }
 
 // unquoted drops one ">" of a line that was written with it.
@@ -153,112 +181,50 @@ func unquoted(line []byte) []byte {
 	return line
 }
 
-// note keeps what the Status fields of a header say, which mail readers leave in an mbox.
+// maxFlags bounds the letters that are kept of a message: its header may have any number of Status fields.
+const maxFlags = 64
+
+// note looks whether a line of a header begins a Status field, or goes on with one, and keeps its letters.
 func (r *Reader) note(line []byte) {
-	if !r.header {
-		return
+	if !r.header || line[0] == ' ' || line[0] == '\t' {
+		return // a folded line belongs to the field before it
 	}
-	name, value, ok := strings.Cut(string(line[:min(len(line), 100)]), ":")
-	if ok && (strings.EqualFold(name, "Status") || strings.EqualFold(name, "X-Status")) {
-		r.flags += strings.TrimSpace(value)
+	name, value, _ := bytes.Cut(line[:min(len(line), 100)], []byte(":"))
+	r.dropping = len(name) < len(line) && isStatus(name)
+	if r.dropping {
+		value = bytes.TrimSpace(value)
+		r.flags += string(value[:max(0, min(len(value), maxFlags-len(r.flags)))])
 	}
+}
+
+// isStatus says whether a field of that name is the file's.
+func isStatus(name []byte) bool {
+	return bytes.EqualFold(name, []byte("Status")) || bytes.EqualFold(name, []byte("X-Status"))
 }
 
 // Flags returns the letters of the Status and X-Status fields of the message that was read to its end: R read, O old,
 // A answered, F flagged, D deleted, T draft.
 func (r *Reader) Flags() string { return r.flags }
 
-// dateOf reads the time of a "From " line; zero if it has none that can be read.
+// dateForms are the times of "From " lines: those of RFC 4155, with a zone behind it (mutt) or before the year (Gmail), and
+// without seconds.
+var dateForms = []string{
+	"Mon Jan 2 15:04:05 2006 -0700", "Mon Jan 2 15:04:05 -0700 2006", "Mon Jan 2 15:04:05 MST 2006", "Mon Jan 2 15:04:05 2006", "Mon Jan 2 15:04 2006",
+}
+
+// dateOf reads the time of a "From " line; zero if it has none that can be read. Without a zone it is in UTC.
 func dateOf(line string) time.Time {
-	fields := strings.Fields(line)
-	for i := 2; i+4 < len(fields); i++ {
-		text := strings.Join(fields[i:i+5], " ")
-		if t, err := time.Parse("Mon Jan 2 15:04:05 2006", text); err == nil {
-			return t
+	fields := strings.Fields(line[:min(len(line), 1000)])
+	for i := 1; i < len(fields); i++ { // the sender may have spaces, or be missing
+		for _, form := range dateForms {
+			n := strings.Count(form, " ") + 1
+			if i+n > len(fields) {
+				continue
+			}
+			if t, err := time.Parse(form, strings.Join(fields[i:i+n], " ")); err == nil {
+				return t
+			}
 		}
 	}
 	return time.Time{}
-}
-
-// Writer writes messages. Its errors are those of the file.
-type Writer struct{ out *bufio.Writer }
-
-// NewWriter returns a Writer that adds to a file.
-func NewWriter(w io.Writer) *Writer { return &Writer{bufio.NewWriterSize(w, maxLine)} }
-
-// Write writes a message of that sender; content has CR LF or LF.
-func (w *Writer) Write(sender string, date time.Time, content io.Reader) error {
-	if sender == "" || strings.ContainsFunc(sender, func(r rune) bool { return r <= ' ' }) {
-		sender = "MAILER-DAEMON"
-	}
-	fmt.Fprintf(w.out, "From %s %s\n", sender, date.UTC().Format(time.ANSIC))
-	q := &quoter{out: w.out, start: true}
-	lines := lineend.ToFile(q)
-	if _, err := io.Copy(lines, content); err != nil {
-		return err
-	}
-	lines.Close()
-	if !q.start || q.quotes > 0 || q.letters > 0 { // the last line has no end
-		q.settle()
-		w.out.WriteByte('\n')
-	}
-	return w.out.WriteByte('\n') // the buffer's error, if there was one before, is this one
-}
-
-// Flush writes out what is buffered.
-func (w *Writer) Flush() error { return w.out.Flush() }
-
-// quoter writes a ">" before lines that would look like the beginning of a message: any number of ">" and "From ".
-type quoter struct {
-	out     *bufio.Writer
-	start   bool  // of a line: what was read of it so far is
-	quotes  int64 // so many ">",
-	letters int   // and so many letters of "From "
-}
-
-func (q *quoter) Write(p []byte) (int, error) {
-	for rest := p; len(rest) > 0; {
-		if q.start {
-			q.begin(rest[0])
-			rest = rest[1:]
-			continue
-		}
-		end := bytes.IndexByte(rest, '\n') + 1
-		if q.start = end > 0; !q.start {
-			end = len(rest)
-		}
-		if _, err := q.out.Write(rest[:end]); err != nil {
-			return 0, err
-		}
-		rest = rest[end:]
-	}
-	return len(p), nil
-}
-
-// begin takes an octet of the beginning of a line, and writes the beginning once it is clear what it is.
-func (q *quoter) begin(c byte) {
-	switch {
-	case c == '>' && q.letters == 0:
-		q.quotes++
-		return
-	case c == fromWord[q.letters]:
-		if q.letters++; q.letters < len(fromWord) {
-			return
-		}
-		q.quotes++
-		q.settle()
-		return
-	}
-	q.settle()
-	q.start = c == '\n'
-	q.out.WriteByte(c)
-}
-
-// settle writes what was read of the beginning of a line.
-func (q *quoter) settle() {
-	for ; q.quotes > 0; q.quotes-- {
-		q.out.WriteByte('>')
-	}
-	q.out.Write(fromWord[:q.letters])
-	q.start, q.letters = false, 0
 }

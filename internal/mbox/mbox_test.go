@@ -44,7 +44,7 @@ func TestReader(t *testing.T) {
 	text := "\nFrom me@a.test Fri Nov 27 12:00:01 2026\nSubject: one\nStatus: RO\nX-Status: AF\n\n>From here\n>>From there\n\nFrom now on this is text?\n" +
 		"From within a paragraph\n\n\nFrom - Sat Nov 28 01:02:03 2026 +0100\r\nSubject: two\r\n\r\nStatus: no header\r\n\r\nFrom nobody\n\nlast line without an end"
 	want := []message{
-		{1, "2026-11-27 12:00:01", "Subject: one\nStatus: RO\nX-Status: AF\n\nFrom here\n>From there\n", "ROAF"},
+		{1, "2026-11-27 12:00:01", "Subject: one\n\nFrom here\n>From there\n", "ROAF"},
 		{107, "", "From within a paragraph\n\n", ""},
 		{156, "2026-11-28 01:02:03", "Subject: two\r\n\r\nStatus: no header\r\n", ""},
 		{0, "", "\nlast line without an end", ""},
@@ -87,7 +87,7 @@ func TestThereAndBack(t *testing.T) {
 	var file bytes.Buffer
 	w := NewWriter(&file)
 	for i, c := range contents {
-		if err := w.Write("me@a.test", time.Unix(int64(i), 0), iotest.OneByteReader(strings.NewReader(c))); err != nil {
+		if err := w.Write("me@a.test", time.Unix(int64(i), 0), "", iotest.OneByteReader(strings.NewReader(c))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -109,9 +109,56 @@ func TestThereAndBack(t *testing.T) {
 	}
 }
 
+// TestStatus: the fields by which mail readers keep flags are the file's; what a message has of its own is no flag.
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	const fake = "STATUS: RO\nSubject: x\nX-Status: D\n folded: y\nStatus-Of: z\nX-Statu: s\nStatus\nstatus:" + "\n\nStatus: in the body\n"
+	var file bytes.Buffer
+	w := NewWriter(&file)
+	for _, m := range [][2]string{{"", fake}, {"TFRO", fake}, {"A?R", "Status: R"}} {
+		if err := w.Write("", time.Unix(0, 0), m[0], iotest.OneByteReader(strings.NewReader(m[1]))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Flush()
+	const from, rest = "From MAILER-DAEMON Thu Jan  1 00:00:00 1970\n", "Subject: x\nStatus-Of: z\nX-Statu: s\nStatus\n\nStatus: in the body\n"
+	if want := from + rest + "\n" + from + "Status: RO\nX-Status: FT\n" + rest + "\n" + from + "Status: R\nX-Status: A\n\n"; file.String() != want {
+		t.Errorf("written:\n%s\nwant:\n%s", file.String(), want)
+	}
+	got, err := readAll(t, &file)
+	if err != nil || len(got) != 3 || got[0].flags != "" || got[1].flags != "ROFT" || got[2].flags != "RA" || got[0].content != rest || got[1].content != rest {
+		t.Errorf("%+v, %v", got, err)
+	}
+	got, err = readAll(t, strings.NewReader(from+"X-Status: "+strings.Repeat("F", 200_000)+"\n G\nStatus:\nA: b\n\n"+strings.Repeat("Status: x\n", 3)))
+	if err != nil || len(got) != 1 || len(got[0].flags) > maxFlags || got[0].content != "A: b\n\n"+strings.Repeat("Status: x\n", 3) {
+		t.Errorf("%.200v, %v", got, err)
+	}
+}
+
+func TestDates(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"From me@a.test Fri Nov 27 12:00:01 2026":            "2026-11-27 12:00:01",
+		"From 1568765432@xxx Tue Sep 17 00:12:34 +0000 2019": "2019-09-17 00:12:34",
+		"From - Sat Nov 28 01:02:03 2026 +0100":              "2026-11-28 00:02:03",
+		"From Some Body  Sat Nov  7 01:02:03 2026":           "2026-11-07 01:02:03",
+		"From me Fri Nov 27 12:00:01 UTC 2026":               "2026-11-27 12:00:01",
+		"From me Fri Nov 27 12:00 2026":                      "2026-11-27 12:00:00",
+		"From Fri Nov 27 12:00:01 2026":                      "2026-11-27 12:00:01",
+		"From ":                                              "0001-01-01 00:00:00",
+		"From me " + strings.Repeat("x ", 10_000):            "0001-01-01 00:00:00",
+	} {
+		if got := dateOf(line).UTC().Format(time.DateTime); got != want {
+			t.Errorf("%.60s has %s, want %s", line, got, want)
+		}
+	}
+}
+
+// FuzzReader: what is read and written again is read the same, whatever it was.
 func FuzzReader(f *testing.F) {
 	f.Add("From me\nx\n\nFrom you\ny\n")
 	f.Add(">From \n")
+	f.Add("From x\nStatus: RO\n f\nX-Status:A\n\nb")
 	f.Fuzz(func(t *testing.T, text string) {
 		messages, err := readAll(t, strings.NewReader(text))
 		if err != nil {
@@ -120,12 +167,38 @@ func FuzzReader(f *testing.F) {
 		var file bytes.Buffer
 		w := NewWriter(&file)
 		for _, m := range messages {
-			w.Write("x", time.Unix(0, 0), strings.NewReader(m.content))
+			if err := w.Write("x", time.Unix(0, 0), m.flags, strings.NewReader(m.content)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		w.Flush()
 		again, err := readAll(t, &file)
 		if err != nil || len(again) != len(messages) {
-			t.Errorf("%q: %d messages, then %d, %v", text, len(messages), len(again), err)
+			t.Fatalf("%q: %d messages, then %d, %v", text, len(messages), len(again), err)
+		}
+		for i, m := range messages {
+			want := strings.ReplaceAll(m.content, "\r\n", "\n")
+			if want != "" && !strings.HasSuffix(want, "\n") {
+				want += "\n"
+			}
+			if again[i].content != want {
+				t.Errorf("%q: message %d was %q, is %q", text, i, want, again[i].content)
+			}
 		}
 	})
+}
+
+func BenchmarkReader(b *testing.B) {
+	text := strings.Repeat("From me Fri Nov 27 12:00:01 2026\nSubject: x\n\n"+strings.Repeat("All work and no play makes Jack a dull boy, they say.\n", 80)+"\n", 100)
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		r := NewReader(strings.NewReader(text))
+		for {
+			if _, err := r.Next(); err != nil {
+				break
+			}
+			io.Copy(io.Discard, r)
+		}
+	}
 }
