@@ -159,6 +159,7 @@ func FuzzReader(f *testing.F) {
 	f.Add("From me\nx\n\nFrom you\ny\n")
 	f.Add(">From \n")
 	f.Add("From x\nStatus: RO\n f\nX-Status:A\n\nb")
+	f.Add("From \n \nStAtus:A") // a folded line first
 	f.Fuzz(func(t *testing.T, text string) {
 		messages, err := readAll(t, strings.NewReader(text))
 		if err != nil {

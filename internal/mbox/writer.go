@@ -17,13 +17,20 @@ type Writer struct{ out *bufio.Writer }
 // NewWriter returns a Writer that adds to a file.
 func NewWriter(w io.Writer) *Writer { return &Writer{bufio.NewWriterSize(w, maxLine)} }
 
-// Write writes a message of that sender with those flags (Reader.Flags); content has CR LF or LF.
+// Write writes a message of that sender with those flags (Reader.Flags); content has CR LF or LF. A message that begins
+// with a folded line gets no flags: it would be read as the rest of their field.
 func (w *Writer) Write(sender string, date time.Time, flags string, content io.Reader) error {
 	if sender == "" || strings.ContainsFunc(sender, func(r rune) bool { return r <= ' ' }) {
 		sender = "MAILER-DAEMON"
 	}
 	fmt.Fprintf(w.out, "From %s %s\n", sender, date.UTC().Format(time.ANSIC))
-	w.status(flags)
+	content, folded, err := beginsFolded(content)
+	if err != nil {
+		return err
+	}
+	if !folded {
+		w.status(flags)
+	}
 	q := &quoter{out: w.out, start: true}
 	own := &ownFields{out: q, start: true}
 	lines := lineend.ToFile(own)
@@ -37,6 +44,16 @@ func (w *Writer) Write(sender string, date time.Time, flags string, content io.R
 		w.out.WriteByte('\n')
 	}
 	return w.out.WriteByte('\n') // the buffer's error, if there was one before, is this one
+}
+
+// beginsFolded says whether the first octet is a space or a tab, and gives the content with it.
+func beginsFolded(content io.Reader) (all io.Reader, folded bool, err error) {
+	first := make([]byte, 1)
+	n, err := io.ReadFull(content, first)
+	if err == io.EOF {
+		err = nil
+	}
+	return io.MultiReader(bytes.NewReader(first[:n]), content), n == 1 && (first[0] == ' ' || first[0] == '\t'), err
 }
 
 // status writes the fields that keep flags: R and O stand in Status, the others in X-Status.
