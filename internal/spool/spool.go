@@ -12,7 +12,7 @@
 //	3 in custody       yes         yes, one           yes                    all chunks      -
 //	4 settled in part  yes         yes, one, moved    yes                    all chunks      -
 //	5 ended, held      -           -                  -                      all chunks      -
-//	6 ended, not held  -           -                  -                      all, swept      -
+//	6 ended, not held  -           -                  -                      none, or swept  -
 //
 // 1 and 2 are a message that is still coming in; nobody answers for it. In 2 each further chunk is a batch that waits
 // for no sync.
@@ -26,7 +26,8 @@
 // stands at the time of the next attempt. Of an item there is always exactly one due entry, at the time in its record.
 //
 // 3 or 4 to 5 or 6 is Settle with none pending. In 5 mailboxes hold the body; those that got it now are in the same
-// batch. In 6 nobody does, and the batch leaves a mark for bodies.Sweep.
+// batch. In 6 nobody does: if no mailbox ever did, a small body ends in the same batch; else the batch leaves a mark for
+// bodies.Sweep.
 //
 // Settle checks the record's version, so of two who settle the same state one is refused; and a batch that settles is
 // applied after the one that entered, so the end of custody never becomes durable without what it rests on: the
@@ -87,6 +88,10 @@ type Item struct {
 	// of the record: nil for an item that comes from there.
 	Hops *message.Hops
 
+	// Sole says that nobody else ever held its body. It is not part of the record: only the process that took the message in
+	// knows it.
+	Sole bool
+
 	Version store.Version // of its record, not part of it; after a commit the caller sets it to Result.Version
 }
 
@@ -137,14 +142,14 @@ func New(st store.Store, b *bodies.Bodies) *Spool {
 func (s *Spool) NewDraft() *bodies.Draft { return s.bodies.NewDraft() }
 
 // Enter adds to the batch the beginning of custody: the body, with prefix before it, and the item's record and due
-// entry. It sets item.Body. The commit fails with store.ErrConflict if the item's ID is taken; then Enter is called
+// entry. It sets item.Body and item.Sole. The commit fails with store.ErrConflict if the item's ID is taken; then Enter is called
 // again with another ID and a fresh batch.
 func (s *Spool) Enter(b *store.Batch, d *bodies.Draft, prefix []byte, item *Item) error {
 	body, err := d.Finish(b, prefix, item.Holder())
 	if err != nil {
 		return fmt.Errorf("enter %s: %w", item.ID, err)
 	}
-	item.Body = body
+	item.Body, item.Sole = body, true
 	item.Due = item.Due.Truncate(time.Microsecond)
 	b.Create(keys.Spool(item.ID), item.encode())
 	b.Put(keys.Due(item.Due, item.ID), nil)
@@ -179,10 +184,11 @@ func (s *Spool) Settle(b *store.Batch, item *Item, outcomes []Outcome, due time.
 	}
 	record := keys.Spool(item.ID)
 	b.Check(record, item.Version)
+	item.Sole = item.Sole && !bodies.Refers(b, item.Body.ID)
 	if !item.pending() {
 		b.Delete(record)
 		b.Delete(keys.Due(item.Due, item.ID))
-		s.bodies.Release(b, item.Body, item.Holder())
+		s.letGo(b, item)
 		return
 	}
 	due = due.Truncate(time.Microsecond)
@@ -193,6 +199,15 @@ func (s *Spool) Settle(b *store.Batch, item *Item, outcomes []Outcome, due time.
 	}
 	item.Due = due
 	b.Put(record, item.encode())
+}
+
+// letGo adds to the batch that the item holds its body no more.
+func (s *Spool) letGo(b *store.Batch, item *Item) {
+	if item.Sole {
+		s.bodies.End(b, item.Body, item.Holder())
+	} else {
+		s.bodies.Release(b, item.Body, item.Holder())
+	}
 }
 
 func (i *Item) pending() bool {

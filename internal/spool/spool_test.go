@@ -88,6 +88,7 @@ func TestEnterLoadSettle(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := *item
+	want.Sole = false // only who took it in knows that
 	want.Accepted, want.Expires = want.Accepted.Truncate(time.Microsecond), want.Expires.Truncate(time.Microsecond)
 	if !reflect.DeepEqual(loaded, &want) {
 		t.Errorf("loaded\n%+v, want\n%+v", loaded, &want)
@@ -135,6 +136,56 @@ func TestEnterLoadSettle(t *testing.T) {
 	}
 	for e := range all(t, st) {
 		t.Errorf("key %q is left", e)
+	}
+}
+
+// TestEndOfBody: what nobody else ever held ends with custody, if it is small; whatever a mailbox holds, or held, stays until it is swept.
+func TestEndOfBody(t *testing.T) {
+	t.Parallel()
+	const mailbox = bodies.Holder("mail/somebody")
+	for name, c := range map[string]struct {
+		size                int
+		early, late, loaded bool // a mailbox takes it with the first settlement, or the last; the process ended between them
+		body, marked        bool // is left
+	}{
+		"small":                  {size: 7},
+		"large":                  {size: 100_000, body: true, marked: true},
+		"taken first":            {size: 7, early: true, body: true, marked: true},
+		"taken last":             {size: 7, late: true, body: true},
+		"perhaps taken":          {size: 7, loaded: true, body: true, marked: true},
+		"taken before a restart": {size: 7, early: true, loaded: true, body: true, marked: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			st := open(t, vfs.NewMem())
+			s := New(st, bodies.New(st))
+			item := newItem(began, "a", "b")
+			enter(t, s, item, bytes.Repeat([]byte("x"), c.size))
+			settle := func(recipient int, file bool) {
+				var b store.Batch
+				if file {
+					b.Put(keys.Ref(item.Body.ID, string(mailbox)), nil)
+				}
+				item.Attempts++
+				s.Settle(&b, item, []Outcome{{Recipient: recipient, Status: done}}, began.Add(time.Hour))
+				item.Version = commit(t, st, &b).Version
+			}
+			settle(0, c.early)
+			if c.loaded {
+				var err error
+				if item, err = s.Load(t.Context(), item.ID); err != nil {
+					t.Fatal(err)
+				}
+			}
+			settle(1, c.late)
+			checkStates(t, st)
+			left := all(t, st)
+			_, body := left[string(keys.Chunk(item.Body.ID, 0))]
+			_, marked := left[string(keys.Sweep(item.Body.ID, string(item.Holder())))]
+			if body != c.body || marked != c.marked {
+				t.Errorf("the body is there: %t, marked: %t", body, marked)
+			}
+		})
 	}
 }
 

@@ -17,7 +17,8 @@
 // A finished body lives as long as a key ref/<body>/<holder> exists. Finish makes the first, or whoever it leaves that to in
 // the same batch; Refer makes another only
 // from one whose key it checks in the same batch: so a body without references stays without. Release drops one and
-// leaves a mark for Sweep, unless the same batch made another reference, whose own release will leave it. Sweep looks
+// leaves a mark for Sweep, unless the same batch made another reference, whose own release will leave it; End drops the only
+// one that there ever was, and with it the body if that is small. Sweep looks
 // at marked bodies, and deletes those without references in a batch that checks the marks: if the batch that dropped
 // the last reference is lost in a crash, its mark is lost too, and nothing is deleted.
 //
@@ -208,13 +209,31 @@ func checkHeld(snap store.Snapshot, b *store.Batch, body ID, h Holder) error {
 // the reference is: the holder's own record.
 func (s *Bodies) Release(b *store.Batch, body Body, h Holder) {
 	b.Delete(keys.Ref(body.ID, string(h)))
-	refs := keys.Refs(body.ID)
+	if !Refers(b, body.ID) {
+		s.mark(b, body, h)
+	}
+}
+
+// Refers says whether the batch makes a reference to the body.
+func Refers(b *store.Batch, body ID) bool {
+	refs := keys.Refs(body)
 	for i := len(b.Puts) - 1; i >= 0; i-- {
 		if len(b.Puts[i].Key) > len(refs) && string(b.Puts[i].Key[:len(refs)]) == string(refs) {
-			return
+			return true
 		}
 	}
-	s.mark(b, body, h)
+	return false
+}
+
+// End is Release for the only holder that the body ever had: then a small body ends with it, in the same batch. One that
+// lives for a moment only is so never written anywhere but to the log.
+func (s *Bodies) End(b *store.Batch, body Body, h Holder) {
+	b.Delete(keys.Ref(body.ID, string(h)))
+	if body.chunks() > 1 {
+		s.mark(b, body, h)
+		return
+	}
+	deleteSmall(b, body.ID)
 }
 
 // Drop is Release for a batch that makes no reference to the body: it need not look for one, so a batch may drop many.

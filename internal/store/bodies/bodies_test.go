@@ -420,6 +420,38 @@ func TestSweepManyMarks(t *testing.T) {
 	}
 }
 
+// TestIndexGoesWithTheBody: the index of a body's parts is deleted with it, whether it is small or large, swept or ended.
+func TestIndexGoesWithTheBody(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{10, 500_000} {
+		st := open(t, vfs.NewMem())
+		s := bodies.New(st)
+		for _, let := range []func(*store.Batch, bodies.Body, bodies.Holder){s.Release, s.Drop, s.End} {
+			d := s.NewDraft()
+			defer d.Discard()
+			write(t, d, octets(size), 5000)
+			d.SetIndex([]byte("index"))
+			var b store.Batch
+			body, err := d.Finish(&b, nil, "h")
+			if err != nil {
+				t.Fatal(err)
+			}
+			commit(t, st, &b)
+			d.Committed()
+			if index, err := s.Index(t.Context(), body); err != nil || string(index) != "index" {
+				t.Fatalf("index %q, %v", index, err)
+			}
+			b = store.Batch{}
+			let(&b, body, "h")
+			commit(t, st, &b)
+			sweep(t, s)
+			if n := count(t, st, nil); n != 0 {
+				t.Errorf("%d keys are left of a body of %d octets", n, size)
+			}
+		}
+	}
+}
+
 // TestSweepDrafts: what earlier processes left goes first; what this one works on stays, whatever its age.
 func TestSweepDrafts(t *testing.T) {
 	t.Parallel()

@@ -101,10 +101,16 @@ func (w *sweeping) settle(m marked, held bool) {
 	}
 	w.deleted++
 	if m.chunks == 1 {
-		b.Delete(keys.Chunk(m.id, 0))
+		deleteSmall(b, m.id)
 	} else {
 		b.DeleteRanges = append(b.DeleteRanges, store.Prefix(keys.Chunks(m.id)))
 	}
+}
+
+// deleteSmall adds the end of a body of one chunk: two deletions cost an engine less than one of a range.
+func deleteSmall(b *store.Batch, id ID) {
+	b.Delete(keys.Chunk(id, 0))
+	b.Delete(keys.Index(id))
 }
 
 // commit returns the number of bodies deleted.
