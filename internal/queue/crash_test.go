@@ -89,7 +89,7 @@ func crashes(t *testing.T) []crash {
 				told.ack(item.ID, never)
 				r.queue.Enqueue(item)
 				if i%7 == w {
-					r.queue.wantScan(time.Now())
+					r.queue.startOver(time.Now())
 				}
 			}
 		})
@@ -300,7 +300,7 @@ func TestReopeningIsLookedAtFromTheStart(t *testing.T) {
 		r.send("me@a.test", "you@a.test")
 		for range 5 { // the mark rises
 			time.Sleep(6 * time.Second)
-			r.queue.wantScan(time.Now())
+			r.queue.startOver(time.Now())
 			synctest.Wait()
 		}
 		var failed atomic.Bool

@@ -139,9 +139,12 @@ func (q *Queue) finish(t *task) {
 	switch due, more := nextDue(e); {
 	case !more || q.closed:
 	case e.left != "" && !e.lost && !due.After(time.Now()):
-		q.leave(e.id, e.left)
-	default:
+		q.leave(e, e.left)
+	case e.lost:
+		q.front.backTo(e.item.Due)
 		q.wantScanLocked(due)
+	default:
+		q.isDueAt(due)
 	}
 }
 
@@ -150,6 +153,7 @@ func (q *Queue) unstick(e *entry) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.remove(e)
+	q.front.backTo(e.item.Due)
 	q.wantScanLocked(time.Now())
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"waybill/internal/mail"
+	"waybill/internal/spool"
 )
 
 // task is the part of one item that goes to one next hop in one round: at most maxRecipients forward-paths.
@@ -27,9 +28,11 @@ type hop struct {
 	nextAt  time.Time     // no task begins before it
 	resting bool          // it will be enlisted at nextAt
 
-	left   []mail.ID // messages on disk that wait for room, in order; see room.go
-	more   bool      // and there are others on disk, that only the due index knows
-	called bool      // left is about to be read
+	left   []mail.ID      // messages on disk that wait for room, in order; see room.go
+	more   bool           // and there are others on disk, that only the due index knows
+	from   spool.DueEntry // behind which the first of them is
+	sought bool           // a walk looks for them
+	called bool           // left is about to be read
 
 	// A next hop that did not answer failureLimit times in a row is left alone until quietUntil: what waits for it
 	// is deferred without a further try, so that a dead destination ties up neither workers nor memory.
@@ -42,7 +45,9 @@ type hop struct {
 func (h *hop) tasks() int { return len(h.waiting) + h.running }
 
 // idle says whether nothing is there for a next hop.
-func (h *hop) idle() bool { return h.tasks() == 0 && len(h.left) == 0 && !h.more && !h.called }
+func (h *hop) idle() bool {
+	return h.tasks() == 0 && len(h.left) == 0 && !h.more && !h.sought && !h.called
+}
 
 // lane is a pool of workers, which come and go with the work, and the next hops that it serves in turn: each next hop in
 // the ring gives one task (or one group) to a worker and goes to the end of the ring. So one next hop never delays

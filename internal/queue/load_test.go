@@ -138,7 +138,7 @@ func TestCorruptRecord(t *testing.T) {
 func TestScanBeforeEnqueue(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, r *rig) {
 		item := r.accept("me@a.test", "you@b.test")
-		r.queue.wantScan(time.Now())
+		r.queue.startOver(time.Now())
 		synctest.Wait()
 		r.queue.Enqueue(item)
 		synctest.Wait()

@@ -89,7 +89,9 @@ func (q *Queue) reschedule(ctx context.Context, item *spool.Item, due time.Time,
 		return nil
 	}
 	q.rouse(item)
-	q.wantScan(due)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.isDueAt(item.Due)
 	return nil
 }
 

@@ -67,6 +67,7 @@ type Options struct {
 	PerHop        int // of them, for one next hop; default 20
 	LocalGroup    int // messages that are filed in one batch, at most; default 50
 	HopRoom       int // attempts at one next hop, or little more, that are in memory, waiting or running; default 8 x PerHop
+	LineRoom      int // ids of further messages that wait for one next hop on disk; default 10000
 	MaxActive     int // messages in memory; what is more waits on disk; default 20000
 	MaxRecipients int // their recipients, or little more; default 200000
 }
@@ -91,6 +92,10 @@ type Queue struct {
 	crowded    bool // and something because the rest is for local mail
 	left       map[mail.ID]struct{}
 	calls      []*hop
+	front      walk    // of the due index: see walk.go
+	back       []*walk // behind it, in their turn
+	walkedAll  time.Time
+	unreadable map[mail.ID]bool
 	// Messages that a scan found before their Enqueue came, and that may be done by then.
 	scanned map[mail.ID]time.Time // when that was
 	started time.Time             // what was accepted before it comes from the index only
@@ -114,6 +119,7 @@ func New(o Options) *Queue {
 	setDefault(&o.PerHop, 20)
 	setDefault(&o.LocalGroup, 50)
 	setDefault(&o.HopRoom, 8*o.PerHop)
+	setDefault(&o.LineRoom, 10_000)
 	setDefault(&o.MaxActive, 20000)
 	setDefault(&o.MaxRecipients, 200_000)
 	if o.NextHop == nil {
@@ -129,7 +135,7 @@ func New(o Options) *Queue {
 	}
 	q := &Queue{
 		Options: o, schedule: newSchedule(o.Retry),
-		active: map[mail.ID]*entry{}, scanned: map[mail.ID]time.Time{}, left: map[mail.ID]struct{}{},
+		active: map[mail.ID]*entry{}, scanned: map[mail.ID]time.Time{}, left: map[mail.ID]struct{}{}, unreadable: map[mail.ID]bool{},
 		kick: make(chan struct{}, 1), closing: make(chan struct{}), stop: func() {},
 	}
 	q.local = newLane(o.LocalWorkers, o.LocalGroup, func(string) (int, float64) { return o.LocalWorkers, 0 })
@@ -164,6 +170,7 @@ func (q *Queue) Start(ctx context.Context) error {
 	}
 	ctx, q.stop = context.WithCancel(ctx)
 	q.started = time.Now()
+	q.walkedAll = q.started
 	context.AfterFunc(ctx, q.close)
 	q.running.Go(func() { q.scanLoop(ctx) })
 	q.running.Go(func() { q.watchStore(ctx) })

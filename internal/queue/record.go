@@ -117,7 +117,7 @@ func (q *Queue) reload(ctx context.Context, e *entry, cause error) error {
 		return cause
 	}
 	// A DSN of a batch that was applied although we were not told is in the spool, but in nobody's memory.
-	defer func() { q.wantScan(time.Now()) }()
+	defer q.startOver(time.Now())
 	for {
 		if !errors.Is(cause, store.ErrConflict) {
 			if err := q.await(ctx); err != nil {

@@ -5,16 +5,14 @@ import (
 	"time"
 
 	"waybill/internal/mail"
+	"waybill/internal/spool"
 )
 
 // Memory holds a few messages for each next hop, so that one that does not answer fills neither it nor the time of
 // the others. The rest stays on disk. Of those the ids are kept in line, as far as these bounds allow, and when the
 // next hop has worked off half of what it had in memory they are read; beyond the bounds the due index is walked
-// again when the line is empty. A quarter of memory takes nothing but mail for local recipients.
-const (
-	maxLeft       = 100_000 // ids in all lines
-	maxLeftPerHop = 10_000
-)
+// again, from the first that was left there, when the line is empty. A quarter of memory takes nothing but mail for local recipients.
+const maxLeft = 100_000 // ids in all lines
 
 // hasRoom says whether memory can take a further message at all.
 func (q *Queue) hasRoom() bool {
@@ -39,7 +37,7 @@ func (q *Queue) mayStart(t *task, called *hop) bool {
 	if h == nil {
 		return true
 	}
-	return h.tasks() < q.HopRoom && (h == called || len(h.left) == 0 && !h.more)
+	return h.tasks() < q.HopRoom && (h == called || len(h.left) == 0 && !h.more && !h.sought)
 }
 
 // admit takes a message into memory with those of its tasks that have room, and puts them before the workers; called
@@ -48,6 +46,7 @@ func (q *Queue) mayStart(t *task, called *hop) bool {
 func (q *Queue) admit(e *entry, tasks []*task, called *hop) {
 	if !q.hasRoom() {
 		q.full = true
+		q.front.backTo(e.item.Due)
 		return
 	}
 	var admitted []*task
@@ -59,7 +58,7 @@ func (q *Queue) admit(e *entry, tasks []*task, called *hop) {
 		}
 	}
 	if len(admitted) == 0 {
-		q.leave(e.id, e.left)
+		q.leave(e, e.left)
 		return
 	}
 	e.open, e.size = len(admitted), len(e.item.Recipients)
@@ -94,18 +93,31 @@ func (q *Queue) remove(e *entry) {
 }
 
 // leave puts a message, which stays on disk, in line for a next hop. Queue.mu is held.
-func (q *Queue) leave(id mail.ID, nextHop string) {
-	if _, inLine := q.left[id]; inLine {
+func (q *Queue) leave(e *entry, nextHop string) {
+	if _, inLine := q.left[e.id]; inLine {
 		return
 	}
 	h := q.remote.hop(nextHop)
-	if len(q.left) < maxLeft && len(h.left) < maxLeftPerHop {
-		q.left[id] = struct{}{}
-		h.left = append(h.left, id)
+	if len(q.left) < maxLeft && len(h.left) < q.LineRoom {
+		q.left[e.id] = struct{}{}
+		h.left = append(h.left, e.id)
 	} else {
-		h.more = true
+		h.leaveBehind(before(e))
 	}
 	q.call(h)
+}
+
+// before is a place in the due index before the entry of a message, with little between them.
+func before(e *entry) spool.DueEntry {
+	return spool.DueEntry{ID: e.id[:max(len(e.id)-1, 0)], Due: e.item.Due}
+}
+
+// leaveBehind notes that the due index has messages behind that place that nobody else knows.
+func (h *hop) leaveBehind(place spool.DueEntry) {
+	if !h.more || place.Due.Before(h.from.Due) || place.Due.Equal(h.from.Due) && place.ID < h.from.ID {
+		h.from = place
+	}
+	h.more = true
 }
 
 // call has the line of a next hop read if enough room has come about. Queue.mu is held.
@@ -116,21 +128,26 @@ func (q *Queue) call(h *hop) {
 		h.called = true
 		q.calls = append(q.calls, h)
 		q.poke()
-	case h.more:
-		h.more = false
+	case h.more && !h.sought:
+		h.more, h.sought = false, true
+		q.back = append(q.back, &walk{at: h.from, until: q.front.at.Due, hop: h})
 		q.wantScanLocked(time.Now())
 	}
 }
 
-// refill reads what is in line for the next hops that were called.
+// refill reads what is in line for the next hops that were called. Who is called meanwhile has the next turn: a hop that
+// works its line off as fast as it is read must not keep the index from being looked at.
 func (q *Queue) refill(ctx context.Context) {
-	for {
+	q.mu.Lock()
+	turns := len(q.calls)
+	q.mu.Unlock()
+	for range turns {
 		h, ids := q.fromLine()
 		if h == nil {
 			return
 		}
 		if err := q.load(ctx, ids, time.Now(), h); err != nil { // the index still has them
-			q.wantScan(q.scanFailed(ctx, time.Now(), err))
+			q.startOver(q.scanFailed(ctx, time.Now(), err))
 		}
 		q.mu.Lock()
 		q.call(h)
@@ -165,8 +182,9 @@ func (q *Queue) fromLine() (*hop, []mail.ID) {
 // forgetLines empties all lines: the index is walked anew. Queue.mu is held.
 func (q *Queue) forgetLines() {
 	clear(q.left)
-	q.calls, q.crowded = nil, false
+	q.calls, q.crowded, q.back = nil, false, nil
+	q.front.restart()
 	for _, h := range q.remote.hops {
-		h.left, h.more, h.called = nil, false, false
+		h.left, h.more, h.sought, h.called = nil, false, false, false
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"waybill/internal/mail"
 	"waybill/internal/spool"
+	"waybill/internal/store/keys"
 )
 
 // silent makes the next hops whose names begin with "silent" accept connections and never greet, until they wake.
@@ -64,7 +65,7 @@ func TestSilentNextHop(t *testing.T) {
 			t.Errorf("%d attempts at a next hop that never greets", tried)
 		}
 		awake.Store(true)
-		time.Sleep(3 * time.Hour)
+		time.Sleep(24 * time.Hour)
 		synctest.Wait()
 		for i, id := range ids {
 			if r.load(id) != nil {
@@ -73,6 +74,65 @@ func TestSilentNextHop(t *testing.T) {
 		}
 		if n := len(r.queue.left) + r.queue.recipients; n != 0 {
 			t.Errorf("%d places are still taken", n)
+		}
+	})
+}
+
+// What waits on disk for a silent next hop, beyond its line too, is not read again whenever something else is due, and that is
+// not late for it.
+func TestBacklogIsReadOnce(t *testing.T) {
+	const backlog = 2000
+	var awake atomic.Bool
+	var reads, late atomic.Int64
+	due := map[mail.ID]time.Time{}
+	bubble(t, func(r *rig) {
+		silent(r, &awake)
+		r.options.LineRoom = 200
+		answer := r.remote.answer
+		r.remote.answer = func(a spool.Attempt, i int) mail.Status {
+			if at := due[a.Item.ID]; !at.IsZero() && time.Since(at) > time.Millisecond {
+				late.Add(1)
+			}
+			return answer(a, i)
+		}
+		waiting := map[string]bool{}
+		for range backlog {
+			waiting[string(keys.Spool(r.accept("me@a.test", "you@silent.test").ID))] = true
+		}
+		r.wishes = func(item *spool.Item) { item.Due = item.Due.Add(time.Hour) }
+		for i := range 200 {
+			item := r.accept("me@a.test", fmt.Sprintf("you@live%d.test", i%10))
+			due[item.ID] = item.Due.Truncate(time.Microsecond)
+			time.Sleep(time.Second)
+		}
+		r.store.open = func(key string) {
+			if waiting[key] {
+				reads.Add(1)
+			}
+		}
+	}, func(t *testing.T, r *rig) {
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		for id := range due {
+			if r.load(id) != nil {
+				t.Fatal("a message for another host was not delivered")
+			}
+		}
+		if late.Load() > 0 {
+			t.Errorf("%d of %d messages for other hosts were late", late.Load(), len(due))
+		}
+		// Once at the start, when its turn comes, and a few times in the walks through everything.
+		if n := reads.Load(); n > 20*backlog {
+			t.Errorf("the %d messages for the silent host were read %d times", backlog, n)
+		}
+		awake.Store(true)
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		if n := len(r.queue.left) + r.queue.recipients; n != 0 {
+			t.Errorf("%d places are still taken", n)
+		}
+		if next, any, err := r.spool.NextDue(t.Context()); any || err != nil {
+			t.Errorf("something is left, due %v, %v", next, err)
 		}
 	})
 }

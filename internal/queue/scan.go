@@ -12,7 +12,6 @@ import (
 )
 
 const (
-	scanLimit = 256                        // entries of the due index that are read at once
 	scanPause = 5 * time.Second            // after an error
 	farAhead  = 200 * 365 * 24 * time.Hour // of any clock
 	scanRest  = 15 * time.Minute           // longest time without a look at the index
@@ -25,11 +24,25 @@ func (q *Queue) wantScan(at time.Time) {
 	q.wantScanLocked(at)
 }
 
+// isDueAt says that a message that is not in memory is due at that time, which may be past. Queue.mu is held.
+func (q *Queue) isDueAt(due time.Time) {
+	q.front.backTo(due)
+	q.wantScanLocked(due)
+}
+
 func (q *Queue) wantScanLocked(at time.Time) {
 	if q.wanted.IsZero() || at.Before(q.wanted) {
 		q.wanted = at
 		q.poke()
 	}
+}
+
+// startOver asks for a look at all that is in the due index, at that time.
+func (q *Queue) startOver(at time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.front.restart()
+	q.wantScanLocked(at)
 }
 
 func (q *Queue) poke() {
@@ -73,33 +86,26 @@ func (q *Queue) scanLoop(ctx context.Context) {
 func (q *Queue) scan(ctx context.Context) (next time.Time) {
 	now := time.Now()
 	q.forget(now)
-	err := q.takeOut(ctx, now, spool.DueEntry{}, now)
+	unfinished := false
+	err := q.goOn(ctx, now)
 	if err == nil {
-		err = q.takeOut(ctx, now, spool.DueEntry{Due: now.Add(q.schedule.longest())}, now.Add(farAhead))
+		// What is due later than any retry was put off by a clock that has been set back since, or by a longer schedule.
+		far := &walk{at: spool.DueEntry{Due: now.Add(q.schedule.longest())}}
+		_, err = q.goTo(ctx, far, now.Add(farAhead), now)
 	}
-	if err != nil {
+	if err == nil {
+		unfinished, err = q.goBack(ctx, now)
+	}
+	switch {
+	case err != nil:
 		return q.scanFailed(ctx, now, err)
+	case unfinished:
+		return now
 	}
 	return q.nextScan(ctx, now)
 }
 
-// takeOut takes what is in the index behind after until a time, as far as memory goes.
-func (q *Queue) takeOut(ctx context.Context, now time.Time, after spool.DueEntry, until time.Time) error {
-	for !q.isFull() {
-		entries, err := q.Spool.Due(ctx, until, after, scanLimit)
-		if err == nil {
-			err = q.load(ctx, q.reserve(entries), now, nil)
-		}
-		if err != nil || len(entries) < scanLimit {
-			return err
-		}
-		after = entries[len(entries)-1]
-	}
-	return nil
-}
-
-// isDue says whether an attempt is to be made now. What is due later than any retry was put off by a clock that has been
-// set back since, or by a longer schedule.
+// isDue says whether an attempt is to be made now.
 func (q *Queue) isDue(due, now time.Time) bool {
 	return !due.After(now) || due.After(now.Add(q.schedule.longest())) && !due.Equal(spool.Held())
 }
@@ -124,29 +130,21 @@ func (q *Queue) nextScan(ctx context.Context, now time.Time) time.Time {
 	return next
 }
 
-// reserve keeps places in memory for messages that a scan found, and returns those that have none yet.
-func (q *Queue) reserve(entries []spool.DueEntry) []mail.ID {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	var ids []mail.ID
-	for _, due := range entries {
+// reserve keeps places in memory for messages that a scan found, and returns those that have none yet, and how many entries
+// it looked at before memory was full. Queue.mu is held.
+func (q *Queue) reserve(entries []spool.DueEntry) (ids []mail.ID, seen int) {
+	for i, due := range entries {
 		if _, inLine := q.left[due.ID]; inLine || q.closed || q.active[due.ID] != nil {
 			continue
 		}
 		if !q.hasRoom() {
 			q.full = true
-			break
+			return ids, i
 		}
 		q.active[due.ID] = &entry{id: due.ID, reserved: true}
 		ids = append(ids, due.ID)
 	}
-	return ids
-}
-
-func (q *Queue) isFull() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.full || q.closed
+	return ids, len(entries)
 }
 
 // load reads the messages that have a place in memory and puts the tasks of those that are still due before the
@@ -181,22 +179,36 @@ func (q *Queue) load(ctx context.Context, ids []mail.ID, now time.Time, called *
 // items reads those of the messages that are in custody and due.
 func (q *Queue) items(ctx context.Context, ids []mail.ID, now time.Time) ([]*spool.Item, error) {
 	items := make([]*spool.Item, 0, len(ids))
-	for _, id := range ids {
-		item, err := q.Spool.Load(ctx, id)
+	err := q.Spool.LoadEach(ctx, ids, func(id mail.ID, item *spool.Item, err error) error {
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-			continue
+			return nil
 		case errors.Is(err, record.ErrCorrupt): // it must not hold up what stands behind it in the index
-			q.Logger.Error("a message in the queue cannot be read and is left alone", "message", id, "error", err)
-			continue
+			q.leaveAlone(id, err)
+			return nil
 		case err != nil:
-			return nil, err
+			return err
 		}
 		if q.isDue(item.Due, now) {
 			items = append(items, item)
 		}
+		return nil
+	})
+	return items, err
+}
+
+// maxUnreadable bounds the messages of which is remembered that their records cannot be read.
+const maxUnreadable = 1000
+
+// leaveAlone says once that a message cannot be read.
+func (q *Queue) leaveAlone(id mail.ID, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.unreadable[id] || len(q.unreadable) >= maxUnreadable {
+		return
 	}
-	return items, nil
+	q.unreadable[id] = true
+	q.Logger.Error("a message in the queue cannot be read and is left alone; it can be dropped: waybill queue drop "+string(id), "message", id, "error", err)
 }
 
 // forget drops what need not be remembered any more.

@@ -272,6 +272,30 @@ func (s *Spool) Load(ctx context.Context, id mail.ID) (*Item, error) {
 		return nil, fmt.Errorf("load %s: %w", id, err)
 	}
 	defer snap.Close()
+	return load(snap, id)
+}
+
+// LoadEach calls f with each of those items, or with the error that Load would return for it. It ends with the first error
+// of f, which it returns. Other errors: those of the store.
+func (s *Spool) LoadEach(ctx context.Context, ids []mail.ID, f func(mail.ID, *Item, error) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	snap, err := s.st.Snapshot()
+	if err != nil {
+		return fmt.Errorf("load messages: %w", err)
+	}
+	defer snap.Close()
+	for _, id := range ids {
+		item, err := load(snap, id)
+		if err := f(id, item, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func load(snap store.Snapshot, id mail.ID) (*Item, error) {
 	value, version, err := snap.Get(keys.Spool(id))
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", id, err)
