@@ -297,6 +297,9 @@ func (c *queueOrder) chosen(action spool.Action) (control.QueueFilter, error) {
 	if action == spool.Release && len(f.IDs) == 0 {
 		f.Held = new(true) // the others cannot be meant
 	}
+	if action == spool.Retry && len(f.IDs) == 0 && f.Held == nil {
+		f.Held = new(false) // those wait for release, whatever else happens
+	}
 	if len(f.IDs) == 0 && c.isEmpty() && !c.All {
 		return f, usageErrorf("name messages, or which ones are meant (--to, --from, --older, …), or --all")
 	}

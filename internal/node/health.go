@@ -66,8 +66,7 @@ func (n *Node) sessionsOpen() map[string]int {
 
 const (
 	queueLookTime = 5 * time.Second
-	queueLook     = 100_000              // messages that are counted
-	queueHorizon  = 366 * 24 * time.Hour // nothing is due later
+	queueLook     = 100_000 // messages that are counted
 )
 
 // queueState looks at the due index.
@@ -75,7 +74,7 @@ func (n *Node) queueState() metrics.QueueState {
 	ctx, cancel := context.WithTimeout(context.Background(), queueLookTime)
 	defer cancel()
 	now := time.Now()
-	entries, err := n.spool.Due(ctx, now.Add(queueHorizon), spool.DueEntry{}, queueLook)
+	entries, err := n.spool.Due(ctx, spool.Held(), spool.DueEntry{}, queueLook)
 	if err != nil {
 		return metrics.QueueState{}
 	}

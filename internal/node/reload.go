@@ -17,6 +17,7 @@ func (n *Node) Reload(c config.Config) (pending []string, err error) {
 		return nil, fmt.Errorf("reload the routes: %w", err)
 	}
 	n.directory.SetConfigured(c.Domains)
+	n.queue.LimitsChanged()
 	return differences(n.config, c), nil
 }
 

@@ -17,6 +17,7 @@ type report struct {
 	events    []trail.Event
 	brokenOff bool // the queue is closing: recipients without an outcome were not tried
 	panicked  bool
+	untried   bool // no attempt was made: recipients without an outcome are as before, and none is counted
 	delayed   bool // nobody is given up
 }
 
@@ -33,9 +34,12 @@ func (q *Queue) deliverRemote(ctx context.Context, tasks []*task) {
 	t := tasks[0]
 	t.entry.mu.Lock()
 	a := t.attemptOf()
+	moved := q.hasMoved(t)
 	t.entry.mu.Unlock()
 	var r report
-	if words, quiet := q.quiet(t.hop); quiet {
+	if moved {
+		r.untried = true
+	} else if words, quiet := q.quiet(t.hop); quiet {
 		r.outcomes = same(a.Recipients, notTried.WithText("not tried: %s does not answer (%s)", a.NextHop, words))
 	} else {
 		r = q.attempt(ctx, q.Remote, a, &store.Batch{})
@@ -43,7 +47,19 @@ func (q *Queue) deliverRemote(ctx context.Context, tasks []*task) {
 	}
 	t.entry.mu.Lock()
 	defer t.entry.mu.Unlock()
+	t.entry.moved = t.entry.moved || r.untried
 	q.record(ctx, t, func(*store.Batch) report { return r })
+}
+
+// hasMoved says whether a recipient of a task has another next hop than when the task was planned: the routes were changed,
+// or its domain has come to be local. The entry's lock is held.
+func (q *Queue) hasMoved(t *task) bool {
+	for _, i := range t.recipients {
+		if name, _ := q.nextHop(t.entry.item.Recipients[i].ForwardPath); name != t.nextHop {
+			return true
+		}
+	}
+	return false
 }
 
 // deliverLocal files several messages in one batch. If that batch meets an obstacle, each gets its own.

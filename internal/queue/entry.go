@@ -29,6 +29,7 @@ type entry struct {
 	late    []result      // what was deferred: with the last task the sender may be told
 	lost    bool          // a task's outcome could not be recorded
 	left    string        // a next hop that has no task in this round: memory had no room for it
+	moved   bool          // a task was not run: its recipients have another next hop by now
 	delayed bool          // an outcome was strange: no attempt before its delay, not even at the message's time
 	stuck   bool          // not even that could be recorded
 }
@@ -56,9 +57,14 @@ type way struct {
 	sender  mail.Address // spool.Recipient.Sender
 }
 
+// newEntry begins a round of a message.
+func newEntry(item *spool.Item) *entry {
+	return &entry{id: item.ID, mu: newMutex(), item: item, began: time.Now(), attempt: item.Attempts + 1}
+}
+
 // plan makes the tasks of an item: its pending recipients by next hop and reverse-path. Those that memory has room for are then run.
 func (q *Queue) plan(item *spool.Item) (*entry, []*task) {
-	e := &entry{id: item.ID, mu: newMutex(), item: item, began: time.Now(), attempt: item.Attempts + 1}
+	e := newEntry(item)
 	var tasks []*task
 	byWay := make(map[way]*task, 1)
 	for i, r := range item.Recipients {
@@ -140,7 +146,7 @@ func (q *Queue) finish(t *task) {
 	case !more || q.closed:
 	case e.left != "" && !e.lost && !due.After(time.Now()):
 		q.leave(e, e.left)
-	case e.lost:
+	case e.lost || e.moved && !due.After(time.Now()):
 		q.front.backTo(e.item.Due)
 		q.wantScanLocked(due)
 	default:

@@ -26,7 +26,7 @@ type hop struct {
 	perHop  int           // tasks that may run at a time
 	gap     time.Duration // between the beginnings of two; 0: none
 	nextAt  time.Time     // no task begins before it
-	resting bool          // it will be enlisted at nextAt
+	resting bool          // it will be enlisted at a time that was set
 
 	left   []mail.ID      // messages on disk that wait for room, in order; see room.go
 	more   bool           // and there are others on disk, that only the due index knows
@@ -34,8 +34,7 @@ type hop struct {
 	sought bool           // a walk looks for them
 	called bool           // left is about to be read
 
-	// A next hop that did not answer failureLimit times in a row is left alone until quietUntil: what waits for it
-	// is deferred without a further try, so that a dead destination ties up neither workers nor memory.
+	// A next hop that did not answer failureLimit times in a row is left alone until quietUntil; see quiet.go.
 	failures   int
 	quietUntil time.Time
 	lastWords  string // the failure that made it quiet
@@ -97,14 +96,19 @@ func (l *lane) hop(name string) *hop {
 	h := l.hops[name]
 	if h == nil {
 		h = &hop{name: name}
-		var rate float64
-		if h.perHop, rate = l.limits(name); rate > 0 {
-			h.gap = time.Duration(float64(time.Second) / rate)
-		}
-		h.perHop = max(h.perHop, 1)
+		l.limit(h)
 		l.hops[name] = h
 	}
 	return h
+}
+
+// limit gives a next hop the limits that count for it now.
+func (l *lane) limit(h *hop) {
+	perHop, rate := l.limits(h.name)
+	h.perHop, h.gap = max(perHop, 1), 0
+	if rate > 0 {
+		h.gap = time.Duration(float64(time.Second) / rate)
+	}
 }
 
 // enlist puts a next hop that may give out a task into the ring.
@@ -112,7 +116,7 @@ func (l *lane) enlist(h *hop) {
 	if h.inRing || h.resting || len(h.waiting) == 0 || h.running >= h.perHop {
 		return
 	}
-	if wait := time.Until(h.nextAt); h.gap > 0 && wait > 0 {
+	if wait := time.Until(h.nextTurn()); wait > 0 {
 		h.resting = true
 		l.wake(h, wait)
 		return
@@ -120,6 +124,23 @@ func (l *lane) enlist(h *hop) {
 	h.inRing = true
 	l.ring = append(l.ring, h)
 	l.staff()
+}
+
+// nextTurn is the time before which no task of a next hop begins; the zero time if there is none.
+func (h *hop) nextTurn() (at time.Time) {
+	if h.gap > 0 {
+		at = h.nextAt
+	}
+	if h.quietUntil.After(at) && !h.isCrowded() {
+		at = h.quietUntil
+	}
+	return at
+}
+
+// rouse lets a next hop give out tasks as soon as it may, whatever time was set before.
+func (l *lane) rouse(h *hop) {
+	h.resting = false
+	l.enlist(h)
 }
 
 // take returns tasks of one next hop, at most group of them and at most maxRecipients recipients in all; nil when there

@@ -9,6 +9,7 @@ import (
 	"waybill/internal/mail"
 	"waybill/internal/spool"
 	"waybill/internal/store"
+	"waybill/internal/store/record"
 	"waybill/internal/trail"
 )
 
@@ -20,6 +21,7 @@ var (
 	ErrNotQueued = errors.New("the message is not in the queue")
 	ErrUnderWay  = errors.New("an attempt is under way; try again when it is over")
 	ErrNotHeld   = errors.New("the message is not held")
+	ErrHeld      = errors.New("the message is held: release lets it go")
 )
 
 // Statuses of recipients whom an operator ends (RFC 3463 §3.8: X.7.0, a policy).
@@ -29,7 +31,7 @@ var (
 )
 
 // Manage does something to a message. What an attempt under way comes to is recorded all the same; a message cannot be
-// ended while one is. Errors: ErrNotQueued, ErrUnderWay, ErrNotHeld, those of the store.
+// ended while one is. Errors: ErrNotQueued, ErrUnderWay, ErrNotHeld, ErrHeld, those of the store.
 func (q *Queue) Manage(ctx context.Context, id mail.ID, action spool.Action) error {
 	var err error
 	for range recordTries {
@@ -49,12 +51,18 @@ func (q *Queue) Manage(ctx context.Context, id mail.ID, action spool.Action) err
 
 func (q *Queue) manage(ctx context.Context, id mail.ID, action spool.Action) error {
 	item, err := q.Spool.Load(ctx, id)
-	if err != nil {
+	switch {
+	case errors.Is(err, record.ErrCorrupt) && action == spool.Drop:
+		return q.erase(ctx, id)
+	case err != nil:
 		return err
 	}
 	now := time.Now()
 	switch action {
 	case spool.Retry:
+		if item.IsHeld() {
+			return ErrHeld
+		}
 		return q.reschedule(ctx, item, now, "it is to be tried now")
 	case spool.Hold:
 		return q.reschedule(ctx, item, spool.Held(), "it is held: no attempt until it is released")
@@ -69,6 +77,22 @@ func (q *Queue) manage(ctx context.Context, id mail.ID, action spool.Action) err
 		return q.end(ctx, item, returned, "")
 	}
 	return fmt.Errorf("there is no action %q", action)
+}
+
+// erase drops a message whose record cannot be read.
+func (q *Queue) erase(ctx context.Context, id mail.ID) error {
+	var b store.Batch
+	if err := q.Spool.Erase(ctx, &b, id); err != nil {
+		return err
+	}
+	ev := q.event(&spool.Item{ID: id}, trail.Managed, time.Now())
+	ev.Text = "the operator dropped the message, whose record could not be read"
+	q.Trail.Append(&b, id, []trail.Event{ev})
+	if _, err := q.Store.Commit(ctx, &b); err != nil {
+		return err
+	}
+	q.Trail.Publish([]trail.Event{ev})
+	return nil
 }
 
 // reschedule gives a message another time. If it waits in memory, it has its turn there, unless it is held.
@@ -103,6 +127,7 @@ func (q *Queue) rouse(item *spool.Item) {
 		name, _ := q.nextHop(r.ForwardPath)
 		if h := q.remote.hops[name]; h != nil && isPending(r) {
 			h.failures, h.quietUntil = 0, time.Time{}
+			q.remote.rouse(h)
 		}
 	}
 }
@@ -126,36 +151,41 @@ func (q *Queue) evict(id mail.ID) error {
 	return nil
 }
 
-// occupy puts an entry into memory, in the place of one that waits there: nobody attempts the message meanwhile.
-func (q *Queue) occupy(e *entry, tasks int) error {
+// occupy puts an entry with one task into memory, in the place of one that waits there: nobody attempts the message meanwhile.
+func (q *Queue) occupy(e *entry) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err := q.evict(e.id); err != nil {
 		return err
 	}
-	e.open, e.size, e.running = tasks, len(e.item.Recipients), tasks
+	e.open, e.size, e.running = 1, len(e.item.Recipients), 1
 	q.active[e.id] = e
 	q.recipients += e.size
 	return nil
 }
 
-// end gives all recipients that are pending a final status; untold is why the sender hears nothing, "" if it does.
+// end gives all recipients that are pending a final status, in one batch, so that the sender gets one report; untold is why
+// it hears nothing, "" if it does.
 func (q *Queue) end(ctx context.Context, item *spool.Item, status mail.Status, untold string) error {
-	e, tasks := q.plan(item)
-	if err := q.occupy(e, len(tasks)); err != nil {
+	e := newEntry(item)
+	t := &task{entry: e}
+	for i, r := range item.Recipients {
+		if isPending(r) {
+			t.recipients = append(t.recipients, i)
+		}
+	}
+	if err := q.occupy(e); err != nil {
 		return err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, t := range tasks {
-		q.record(ctx, t, func(*store.Batch) report {
-			r := report{outcomes: same(t.attemptOf().Recipients, status)}
-			for i := range r.outcomes {
-				r.outcomes[i].Untold = untold
-			}
-			return r
-		})
-	}
+	q.record(ctx, t, func(*store.Batch) report {
+		r := report{outcomes: same(t.attemptOf().Recipients, status), untried: true}
+		for i := range r.outcomes {
+			r.outcomes[i].Untold = untold
+		}
+		return r
+	})
 	if e.lost {
 		return errors.New("it could not be recorded; see the log")
 	}

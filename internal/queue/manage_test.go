@@ -1,14 +1,21 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"waybill/internal/mail"
 	"waybill/internal/spool"
+	"waybill/internal/store"
+	"waybill/internal/store/keys"
+	"waybill/internal/store/record"
 	"waybill/internal/trail"
 )
 
@@ -31,6 +38,9 @@ func TestHoldAndRelease(t *testing.T) {
 		}
 		if err := r.manage(id, spool.Hold); err != nil {
 			t.Fatal(err)
+		}
+		if err := r.manage(id, spool.Retry); !errors.Is(err, ErrHeld) {
+			t.Errorf("a held message is tried: %v", err)
 		}
 		time.Sleep(30 * time.Hour)
 		synctest.Wait()
@@ -96,6 +106,63 @@ func TestDropAndBounce(t *testing.T) {
 		}
 		if err := r.manage(gone, spool.Drop); !errors.Is(err, ErrNotQueued) {
 			t.Error(err)
+		}
+	})
+}
+
+// However many next hops a message has, its sender gets one report when it is returned.
+func TestBounceOnce(t *testing.T) {
+	bubble(t, func(r *rig) { r.remote.answer = busy }, func(t *testing.T, r *rig) {
+		id := r.send("me@a.test", "you@b.test", "you@c.test", "you@d.test")
+		synctest.Wait()
+		if err := r.manage(id, spool.Bounce); err != nil {
+			t.Fatal(err)
+		}
+		reports := slices.DeleteFunc(r.kinds(id), func(k string) bool { return !strings.HasPrefix(k, string(trail.Bounced)) })
+		if len(reports) != 1 || r.load(id) != nil {
+			t.Errorf("reports: %q", reports)
+		}
+	})
+}
+
+// A message whose record cannot be read can be dropped, with all that belongs to it, and is told of once until then.
+func TestDropUnreadable(t *testing.T) {
+	var log bytes.Buffer
+	bubble(t, func(r *rig) {
+		r.remote.answer = busy
+		r.options.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	}, func(t *testing.T, r *rig) {
+		id := r.send("me@a.test", "you@b.test")
+		synctest.Wait()
+		var b store.Batch
+		b.Put(keys.Spool(id), []byte{9})
+		if _, err := r.store.Commit(t.Context(), &b); err != nil {
+			t.Fatal(err)
+		}
+		for range 50 {
+			r.send("me@a.test", "you@c.test")
+			time.Sleep(time.Minute)
+		}
+		if n := strings.Count(log.String(), "left alone"); n != 1 {
+			t.Errorf("it was told of %d times", n)
+		}
+		if err := r.manage(id, spool.Bounce); !errors.Is(err, record.ErrCorrupt) {
+			t.Errorf("bounced: %v", err)
+		}
+		if err := r.manage(id, spool.Drop); err != nil {
+			t.Fatal(err)
+		}
+		snap, err := r.store.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer snap.Close()
+		for _, prefix := range [][]byte{keys.Spool(""), keys.DueAll(), keys.RefAll()} {
+			for e, err := range snap.Scan(store.Prefix(prefix)) {
+				if err != nil || strings.HasSuffix(string(e.Key), string(id)) {
+					t.Errorf("%q is left, %v", e.Key, err)
+				}
+			}
 		}
 	})
 }

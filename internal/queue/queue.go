@@ -182,6 +182,16 @@ func (q *Queue) Start(ctx context.Context) error {
 	return nil
 }
 
+// LimitsChanged makes the limits of next hops be asked for anew (Options.Limits).
+func (q *Queue) LimitsChanged() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, h := range q.remote.hops {
+		q.remote.limit(h)
+		q.remote.rouse(h)
+	}
+}
+
 // Shutdown starts no further attempt, waits for those under way until ctx is done, and then ends them. Messages
 // stay on disk as the last batch left them.
 func (q *Queue) Shutdown(ctx context.Context) error {

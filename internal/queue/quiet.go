@@ -8,6 +8,11 @@ import (
 	"waybill/internal/spool"
 )
 
+// A next hop that did not answer some times in a row is left alone for a while. What waits for it in memory waits until then,
+// and is tried. Only if there is more than memory keeps for one next hop is it put off by the schedule without a try, so that
+// a dead destination with a large backlog, of which each attempt takes half a minute or more, is worked through at all; the
+// last of it waits, and is tried.
+
 const (
 	failureLimit = 3           // unanswered attempts in a row that make a next hop quiet
 	quietTime    = time.Minute // how long, at most; the first retry delay if that is shorter
@@ -16,12 +21,15 @@ const (
 
 var notTried = mail.NewStatus(451, "4.4.1", "")
 
-// quiet says whether a next hop is left alone for now, and why.
+// quiet says whether a task of a next hop is put off without a try, and why.
 func (q *Queue) quiet(h *hop) (words string, yes bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return h.lastWords, time.Now().Before(h.quietUntil)
+	return h.lastWords, time.Now().Before(h.quietUntil) && h.isCrowded()
 }
+
+// isCrowded says whether more waits for a next hop than memory keeps for one.
+func (h *hop) isCrowded() bool { return len(h.left) > 0 || h.more || h.sought }
 
 // listen notes whether a next hop answered at all.
 func (q *Queue) listen(h *hop, outcomes []spool.Outcome) {
@@ -29,7 +37,10 @@ func (q *Queue) listen(h *hop, outcomes []spool.Outcome) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !silent {
-		h.failures, h.quietUntil, h.lastWords = 0, time.Time{}, ""
+		if h.failures > 0 {
+			h.failures, h.quietUntil, h.lastWords = 0, time.Time{}, ""
+			q.remote.rouse(h)
+		}
 		return
 	}
 	h.failures++

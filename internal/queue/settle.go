@@ -49,7 +49,9 @@ type result struct {
 // A panic, on some strange message, is errPanicked.
 func (q *Queue) settle(ctx context.Context, b *store.Batch, t *task, r report) (s *settlement, err error) {
 	item := cloneItem(t.entry.item)
-	item.Attempts = t.entry.attempt
+	if !r.untried {
+		item.Attempts = t.entry.attempt
+	}
 	s = &settlement{task: t, item: item}
 	defer func() {
 		if p := recover(); p != nil {
@@ -67,7 +69,10 @@ func (q *Queue) settle(ctx context.Context, b *store.Batch, t *task, r report) (
 func (q *Queue) fill(ctx context.Context, b *store.Batch, s *settlement, r report) error {
 	t, e, item, now := s.task, s.task.entry, s.item, time.Now()
 	v := judge(item, t.recipients, r, now)
-	s.events = append(q.routed(t), r.events...)
+	if !r.untried {
+		s.events = q.routed(t)
+	}
+	s.events = append(s.events, r.events...)
 
 	last := e.open == 1
 	due, why := item.Due, ""
@@ -110,7 +115,7 @@ func (q *Queue) nextAttempt(e *entry, v verdicts, now time.Time) (due time.Time,
 	if e.item.IsHeld() { // an operator was faster than the attempt
 		return e.item.Due, ""
 	}
-	if e.lost || e.left != "" && len(e.held)+len(v.deferred) == 0 {
+	if e.lost || (e.left != "" || e.moved) && len(e.held)+len(v.deferred) == 0 {
 		return e.item.Due, ""
 	}
 	expires := e.item.Expires
@@ -138,7 +143,7 @@ func judge(item *spool.Item, recipients []int, r report, now time.Time) (v verdi
 			continue
 		}
 		o, ok := given[i]
-		if !ok && r.brokenOff {
+		if !ok && (r.brokenOff || r.untried) {
 			continue // as if it had not been tried
 		}
 		if !o.Status.Success() && !o.Status.Permanent() && !o.Status.Temporary() {

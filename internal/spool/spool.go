@@ -295,6 +295,45 @@ func (s *Spool) LoadEach(ctx context.Context, ids []mail.ID, f func(mail.ID, *It
 	return nil
 }
 
+// Erase adds to the batch the end of an item whose record cannot be read: it looks for all that belongs to it, through the
+// whole due index and all references. Errors: store.ErrNotFound, those of the store.
+func (s *Spool) Erase(ctx context.Context, b *store.Batch, id mail.ID) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	snap, err := s.st.Snapshot()
+	if err != nil {
+		return fmt.Errorf("erase %s: %w", id, err)
+	}
+	defer snap.Close()
+	_, version, err := snap.Get(keys.Spool(id))
+	if err != nil {
+		return fmt.Errorf("erase %s: %w", id, err)
+	}
+	b.Check(keys.Spool(id), version)
+	b.Delete(keys.Spool(id))
+	for e, err := range snap.Scan(store.Prefix(keys.DueAll())) {
+		if err != nil {
+			return fmt.Errorf("erase %s: %w", id, err)
+		}
+		if due, of, ok := keys.ParseDue(e.Key); ok && of == id {
+			b.Delete(keys.Due(due, id))
+		}
+	}
+	for e, err := range snap.Scan(store.Prefix(keys.RefAll())) {
+		if err != nil {
+			return fmt.Errorf("erase %s: %w", id, err)
+		}
+		if body, holder, ok := keys.ParseRef(e.Key); ok && holder == keys.SpoolHolder(id) {
+			s.bodies.Drop(b, bodies.Body{ID: body, Size: unknownSize}, bodies.Holder(holder))
+		}
+	}
+	return nil
+}
+
+// unknownSize is that of a body whose record is lost: so large that all there may be of it is deleted.
+const unknownSize = 1 << 30
+
 func load(snap store.Snapshot, id mail.ID) (*Item, error) {
 	value, version, err := snap.Get(keys.Spool(id))
 	if err != nil {

@@ -51,6 +51,9 @@ func Ref(id bodyID, holder string) []byte {
 	return append(append(start("ref/", 16+len(holder)), id[:]...), holder...)
 }
 
+// RefAll begins the keys of all holders of all bodies.
+func RefAll() []byte { return []byte("ref/") }
+
 // Refs begins the keys of all holders of a body.
 func Refs(id bodyID) []byte { return append(start("ref/", 16), id[:]...) }
 
@@ -84,7 +87,7 @@ func ParseChunk(key []byte) (id bodyID, n uint32, ok bool) {
 
 // ParseRef takes the key of a reference apart; ok is false if it is none.
 func ParseRef(key []byte) (id bodyID, holder string, ok bool) {
-	rest, ok := bytes.CutPrefix(key, []byte("ref/"))
+	rest, ok := bytes.CutPrefix(key, RefAll())
 	if !ok || len(rest) <= len(id) {
 		return id, "", false
 	}
