@@ -209,11 +209,11 @@ func (e *export) toMbox(ctx context.Context, path, name string) error {
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("%s is there already; name a file that is not", path)
 	}
-	part := path + ".part"
-	f, err := os.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part") // new, whatever stands there
 	if err != nil {
 		return err
 	}
+	part := f.Name()
 	w := mbox.NewWriter(f)
 	err = e.each(ctx, name, func(_ uint32, m control.ExportMessage) error {
 		content, err := e.Content(ctx, control.ExportQuery{Account: e.account, Mailbox: name, After: m.UID})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -72,5 +73,31 @@ func TestExportLeavesOutWhatIsDamaged(t *testing.T) {
 			s.expect(s.do(1, "export", testUser, "--mbox", filepath.Join(dir, "mbox"), "--json"), `{"damaged":952,"exported":148,"known":0}`)
 			s.expect(s.do(0, "import", testUser, "--mbox", filepath.Join(dir, "mbox"), "--mailbox", "Again"), "148 messages imported")
 		})
+	}
+}
+
+// TestExportFollowsNoLink: nothing that stands beside an mbox is written through.
+func TestExportFollowsNoLink(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "")
+	s.do(0, "import", testUser, "--maildir", writeMaildir(t, 1))
+	dir := t.TempDir()
+	precious := filepath.Join(dir, "precious")
+	if err := os.WriteFile(precious, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(precious, filepath.Join(dir, "mbox.part")); err != nil {
+		t.Fatal(err)
+	}
+	s.do(0, "export", testUser, "--mbox", filepath.Join(dir, "mbox"))
+	if text, err := os.ReadFile(precious); string(text) != "mine" {
+		t.Errorf("written through the link: %q, %v", text, err)
+	}
+	info, err := os.Lstat(filepath.Join(dir, "mbox"))
+	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if files, _ := os.ReadDir(dir); len(files) != 3 {
+		t.Errorf("left behind: %v", files)
 	}
 }
