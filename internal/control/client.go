@@ -125,9 +125,6 @@ func (c *Client) Route(ctx context.Context, from, to mail.Address) (Route, error
 	return ask[Route](ctx, c, pathRoute, envelope{from, to})
 }
 
-// Backup implements Node.
-func (c *Client) Backup(ctx context.Context, dir string) error { return tell(ctx, c, pathBackup, dir) }
-
 // Events implements Node.
 func (c *Client) Events(ctx context.Context, id mail.ID) ([]trail.Event, error) {
 	return ask[[]trail.Event](ctx, c, pathEvents, id)

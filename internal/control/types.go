@@ -44,7 +44,8 @@ type Node interface {
 	Export(ctx context.Context, q ExportQuery) (ExportPage, error)
 	Content(ctx context.Context, q ExportQuery) (io.ReadCloser, error)
 
-	Backup(ctx context.Context, dir string) error
+	// Backup writes all that the node has, as it is at one moment, as a tar archive.
+	Backup(ctx context.Context, w io.Writer) error
 	Verify(ctx context.Context, progress func(verify.Report)) (verify.Report, error)
 
 	Events(ctx context.Context, id mail.ID) ([]trail.Event, error)
