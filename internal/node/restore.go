@@ -33,11 +33,14 @@ func Restore(c config.Config, from string) (err error) {
 	if err := errors.Join(os.RemoveAll(parts), copyTree(filepath.Join(from, backupStore), parts)); err != nil {
 		return fmt.Errorf("copy the backup: %w", err)
 	}
-	if err := checkCopy(about, parts); err != nil {
+	if err := errors.Join(checkCopy(about, parts), giveToOwner(c.Data, parts)); err != nil {
 		return err
 	}
 	for _, name := range selfSignedFiles() {
 		err := copyFile(filepath.Join(from, name), filepath.Join(c.Data, name))
+		if err == nil {
+			err = giveToOwner(c.Data, filepath.Join(c.Data, name))
+		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("restore the certificate: %w", err)
 		}
