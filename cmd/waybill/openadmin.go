@@ -57,8 +57,8 @@ func openForeign(conf config.Config, file string, std streams, uid, gid int, isR
 	return nil, fmt.Errorf("the store in %s belongs to the user %s: run this as that user, as with sudo -u %[2]s", conf.Data, name)
 }
 
-// checkServer says whether a server may run on the store.
-func checkServer(data string) error {
+// refuseForeign says that a store belongs to another user, where only its owner will do.
+func refuseForeign(data string) error {
 	info, err := os.Stat(filepath.Join(data, "store"))
 	if err != nil || !info.IsDir() {
 		return nil // what there is to say of it others say
@@ -67,7 +67,7 @@ func checkServer(data string) error {
 	if err != nil || uid == os.Geteuid() {
 		return err
 	}
-	return fmt.Errorf("the store in %s belongs to the user %s: run the server as that user, as its unit for systemd does, or give the directory to another with chown -R", data, userName(uid))
+	return fmt.Errorf("the store in %s belongs to the user %s: run this as that user, as its unit for systemd does, or give the directory to another with chown -R", data, userName(uid))
 }
 
 func userName(uid int) string {

@@ -137,7 +137,16 @@ func TestOthersAreRefused(t *testing.T) {
 	if status != 1 || !strings.Contains(out, "belongs to the user nobody: run this as that user, as with sudo -u nobody") {
 		t.Errorf("%d %s", status, out)
 	}
-	s.expect(s.do(1, "serve"), "belongs to the user nobody: run the server as that user")
+	s.expect(s.do(1, "serve"), "belongs to the user nobody: run this as that user, as its unit")
+	dir := t.TempDir()
+	out, errOut, status := waybill(t, "", "init", "example.org", "--dir", dir, "--data", filepath.Join(s.dir, "data"))
+	if status != 1 {
+		t.Errorf("init: %d %s", status, out)
+	}
+	s.expect(errOut, "belongs to the user nobody")
+	if files, _ := os.ReadDir(dir); len(files) > 0 {
+		t.Errorf("init wrote %v", files)
+	}
 	if err := os.Chmod(s.config, 0o600); err != nil { // the helper cannot read it
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	if err := checkServer(conf.Data); err != nil {
+	if err := refuseForeign(conf.Data); err != nil {
 		return err
 	}
 	stopProfile, err := startProfile(os.Getenv("WAYBILL_CPUPROFILE"))
