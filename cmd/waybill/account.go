@@ -12,11 +12,8 @@ import (
 	"golang.org/x/term"
 
 	"waybill/internal/config"
-	"waybill/internal/control"
 	"waybill/internal/directory"
 	"waybill/internal/mail"
-	"waybill/internal/node"
-	"waybill/internal/store/pebble"
 )
 
 // accountCommand manages accounts.
@@ -65,7 +62,7 @@ func (c *accountArguments) run(ctx context.Context, std streams,
 	if err != nil {
 		return err
 	}
-	admin, err := openAdmin(conf, std)
+	admin, err := openAdmin(conf, c.Config, std)
 	if err != nil {
 		return err
 	}
@@ -73,27 +70,6 @@ func (c *accountArguments) run(ctx context.Context, std streams,
 		return errors.Join(err, admin.Close())
 	}
 	return errors.Join(c.say(std, key, addr, words), admin.Close())
-}
-
-// admin is what a command can do to a node, running or not.
-type admin interface {
-	control.Node
-	Close() error
-}
-
-// openAdmin opens the store itself when nobody holds its lock, and else speaks to the server that does.
-func openAdmin(conf config.Config, std streams) (admin, error) {
-	if err := os.MkdirAll(conf.Data, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
-	}
-	offline, err := node.OpenOffline(conf, logger(std, false))
-	if errors.Is(err, pebble.ErrLocked) {
-		return control.NewClient(conf.Data), nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return offline, nil
 }
 
 // readPassword takes it from standard input, or asks twice on a terminal.

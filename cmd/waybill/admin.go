@@ -25,7 +25,7 @@ func (f *configFlag) with(std streams, do func(a admin, conf config.Config) erro
 	if err != nil {
 		return err
 	}
-	a, err := openAdmin(conf, std)
+	a, err := openAdmin(conf, f.Config, std)
 	if err != nil {
 		return err
 	}

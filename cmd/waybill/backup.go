@@ -27,7 +27,7 @@ func (c *backupCommand) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	return c.with(std, func(a admin, _ config.Config) error {
-		if err := a.Backup(ctx, dir); err != nil {
+		if err := node.SaveBackup(ctx, a, dir); err != nil {
 			return err
 		}
 		return c.say(std, "backup", dir, "backup of everything up to now is in %s\n")

@@ -44,7 +44,7 @@ func (c *explainCommand) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	admin, err := openAdmin(conf, std)
+	admin, err := openAdmin(conf, c.Config, std)
 	if err != nil {
 		return err
 	}

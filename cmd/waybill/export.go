@@ -34,18 +34,27 @@ func (c *exportCommand) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	return c.with(std, func(a admin, _ config.Config) error {
-		e := &export{admin: a, account: account, progress: newProgress(std, "exported")}
+		e := &export{admin: a, account: account, complain: std.err, progress: newProgress(std, "exported")}
 		err := c.write(ctx, e)
 		e.progress.end()
 		if err != nil {
 			return err
 		}
-		if c.JSON {
-			return json.NewEncoder(std.out).Encode(map[string]any{"exported": e.done, "known": e.known})
-		}
-		_, err = fmt.Fprintf(std.out, "%d messages of %s exported, %d were there already\n", e.done, account, e.known)
-		return err
+		return c.report(std, e)
 	})
+}
+
+// report tells how it went. What is damaged is an error, though all else is there.
+func (c *exportCommand) report(std streams, e *export) (err error) {
+	if c.JSON {
+		err = json.NewEncoder(std.out).Encode(map[string]any{"exported": e.done, "known": e.known, "damaged": e.damaged})
+	} else {
+		_, err = fmt.Fprintf(std.out, "%d messages of %s exported, %d were there already\n", e.done, e.account, e.known)
+	}
+	if err == nil && e.damaged > 0 {
+		err = fmt.Errorf("%d messages are damaged and were left out; waybill verify tells more", e.damaged)
+	}
+	return err
 }
 
 func (c *exportCommand) write(ctx context.Context, e *export) error {
@@ -96,32 +105,48 @@ func (c *exportCommand) boxes(ctx context.Context, e *export) (wanted []mailbox.
 // export is an export.
 type export struct {
 	admin
-	account     mail.Address
-	progress    *progress
-	total       int64
-	done, known int
+	account              mail.Address
+	complain             io.Writer
+	progress             *progress
+	total                int64
+	done, known, damaged int
 }
 
-// each calls do with every message of a mailbox.
+// each calls do with every message of a mailbox. Those that are damaged are told and left out.
 func (e *export) each(ctx context.Context, name string, do func(uidValidity uint32, m control.ExportMessage) error) error {
 	q := control.ExportQuery{Account: e.account, Mailbox: name}
 	for {
 		page, err := e.Export(ctx, q)
-		if err != nil || len(page.Messages) == 0 {
+		if err != nil {
 			return err
+		}
+		for _, uid := range page.Damaged {
+			e.leaveOut(name, uid)
 		}
 		for _, m := range page.Messages {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			err := do(page.UIDValidity, m)
-			if err != nil && !errors.Is(err, control.ErrGone) { // what its owner deletes meanwhile is not missed
+			switch {
+			case errors.Is(err, control.ErrDamaged):
+				e.leaveOut(name, m.UID)
+			case err != nil && !errors.Is(err, control.ErrGone): // what its owner deletes meanwhile is not missed
 				return fmt.Errorf("message %d: %w", m.UID, err)
 			}
 			e.progress.show(e.done+e.known, float64(e.done+e.known)/float64(max(e.total, 1)))
-			q.After = m.UID
+		}
+		if q.After = page.Next; q.After == 0 {
+			return nil
 		}
 	}
+}
+
+// leaveOut tells of a message that cannot be read.
+func (e *export) leaveOut(name string, uid uint32) {
+	e.damaged++
+	e.progress.end()
+	fmt.Fprintf(e.complain, "waybill: left out message %d of mailbox %s: it is damaged\n", uid, name)
 }
 
 // toMaildir writes a mailbox into a folder. The name of a file tells which message it is, so that what is there is known.
@@ -184,11 +209,11 @@ func (e *export) toMbox(ctx context.Context, path, name string) error {
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("%s is there already; name a file that is not", path)
 	}
-	part := path + ".part"
-	f, err := os.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part") // new, whatever stands there
 	if err != nil {
 		return err
 	}
+	part := f.Name()
 	w := mbox.NewWriter(f)
 	err = e.each(ctx, name, func(_ uint32, m control.ExportMessage) error {
 		content, err := e.Content(ctx, control.ExportQuery{Account: e.account, Mailbox: name, After: m.UID})

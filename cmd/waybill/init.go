@@ -30,6 +30,9 @@ func (c *initCommand) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
+	if err := refuseForeign(o.Data); err != nil { // it has accounts already: waybill account add
+		return err
+	}
 	servers, err := dns.SystemServers()
 	if err != nil {
 		return err
@@ -71,10 +74,11 @@ func (c *initCommand) options() (o setup.Options, err error) {
 	if o.Dir, err = filepath.Abs(c.Dir); err != nil {
 		return o, err
 	}
-	if c.Data != "" {
-		if o.Data, err = filepath.Abs(c.Data); err != nil {
-			return o, err
-		}
+	if c.Data == "" {
+		c.Data = filepath.Join(o.Dir, "data")
+	}
+	if o.Data, err = filepath.Abs(c.Data); err != nil {
+		return o, err
 	}
 	o.User = c.User
 	o.Program, err = os.Executable()

@@ -35,6 +35,8 @@ type commands struct {
 	Restore restoreCommand `cmd:"" help:"Put a backup in the place of a store that is not there."`
 	Verify  verifyCommand  `cmd:"" help:"Read all that the server has and tell what is damaged; it may run."`
 	Explain explainCommand `cmd:"" help:"Print the waybill of a message."`
+
+	Helper helperCommand `cmd:"" name:"offline-helper" hidden:""`
 }
 
 // Exit statuses: 0 only when what was asked for happened.

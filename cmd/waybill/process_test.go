@@ -60,7 +60,8 @@ type server struct {
 	t                                          *testing.T
 	config, dir                                string
 	smtp, submission, submissions, pop3, pop3s string
-	flags                                      []string // of serve
+	flags                                      []string            // of serve
+	as                                         *syscall.Credential // whom it runs as; nil: as the test
 	process                                    *exec.Cmd
 	log                                        *syncBuffer
 }
@@ -123,6 +124,9 @@ func (s *server) start() {
 	s.log = &syncBuffer{}
 	s.process = exec.Command(path, append([]string{"serve", "--config", s.config}, s.flags...)...)
 	s.process.Stderr = s.log
+	if s.as != nil {
+		s.process.SysProcAttr = &syscall.SysProcAttr{Credential: s.as}
+	}
 	if err := s.process.Start(); err != nil {
 		s.t.Fatal(err)
 	}

@@ -33,6 +33,9 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
+	if err := refuseForeign(conf.Data); err != nil {
+		return err
+	}
 	stopProfile, err := startProfile(os.Getenv("WAYBILL_CPUPROFILE"))
 	if err != nil {
 		return err

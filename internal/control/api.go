@@ -91,7 +91,7 @@ func routes(node Node) http.Handler {
 	mux.HandleFunc("POST "+pathImport, importing(node))
 	serve(mux, pathExport, node.Export)
 	mux.HandleFunc("POST "+pathContent, contents(node))
-	serveVoid(mux, pathBackup, node.Backup)
+	mux.HandleFunc("POST "+pathBackup, backups(node))
 	mux.HandleFunc("POST "+pathVerify, verifying(node))
 	serve(mux, pathEvents, node.Events)
 	serve(mux, pathVisits, func(ctx context.Context, q trail.Query) (trail.Visits, error) { return node.Visits(ctx, q) })

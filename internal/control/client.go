@@ -18,6 +18,7 @@ import (
 // Client speaks to a running server: what is asked of it is asked of the server's Node.
 type Client struct {
 	http http.Client
+	path string
 }
 
 var _ Node = (*Client)(nil)
@@ -28,7 +29,7 @@ const patience = 24 * time.Hour
 // NewClient returns a client for the server with that data directory.
 func NewClient(data string) *Client {
 	path := filepath.Join(data, SocketName)
-	return &Client{http: http.Client{
+	return &Client{path: path, http: http.Client{
 		Timeout: patience,
 		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", path)
@@ -42,6 +43,12 @@ func (c *Client) post(ctx context.Context, path string, body []byte) (*http.Resp
 		return nil, err
 	}
 	return c.http.Do(req)
+}
+
+// Answers says whether a server has the socket open.
+func (c *Client) Answers() bool {
+	conn, err := net.Dial("unix", c.path)
+	return err == nil && conn.Close() == nil
 }
 
 // Close frees the connections.
@@ -124,9 +131,6 @@ func (c *Client) ManageQueue(ctx context.Context, ids []mail.ID, action spool.Ac
 func (c *Client) Route(ctx context.Context, from, to mail.Address) (Route, error) {
 	return ask[Route](ctx, c, pathRoute, envelope{from, to})
 }
-
-// Backup implements Node.
-func (c *Client) Backup(ctx context.Context, dir string) error { return tell(ctx, c, pathBackup, dir) }
 
 // Events implements Node.
 func (c *Client) Events(ctx context.Context, id mail.ID) ([]trail.Event, error) {

@@ -56,12 +56,8 @@ func contents(node Node) http.HandlerFunc {
 			return
 		}
 		content, err := node.Content(r.Context(), q)
-		if errors.Is(err, ErrGone) {
-			reply(w, http.StatusGone, errorReply{err.Error()})
-			return
-		}
 		if err != nil {
-			reply(w, http.StatusUnprocessableEntity, errorReply{err.Error()})
+			reply(w, statusOf(err), errorReply{err.Error()})
 			return
 		}
 		defer content.Close()
@@ -70,6 +66,17 @@ func contents(node Node) http.HandlerFunc {
 			panic(http.ErrAbortHandler) // so that the client sees that it has not all of it
 		}
 	}
+}
+
+// statusOf tells the errors of Content apart.
+func statusOf(err error) int {
+	switch {
+	case errors.Is(err, ErrGone):
+		return http.StatusGone
+	case errors.Is(err, ErrDamaged):
+		return http.StatusInternalServerError
+	}
+	return http.StatusUnprocessableEntity
 }
 
 // Imported implements Node.
@@ -148,8 +155,11 @@ func (c *Client) Content(ctx context.Context, q ExportQuery) (io.ReadCloser, err
 	}
 	if resp.StatusCode != http.StatusOK {
 		_, err := readAnswer[nothing](resp)
-		if resp.StatusCode == http.StatusGone {
+		switch resp.StatusCode {
+		case http.StatusGone:
 			err = ErrGone
+		case http.StatusInternalServerError:
+			err = ErrDamaged
 		}
 		return nil, err
 	}

@@ -40,11 +40,12 @@ type Node interface {
 	// returns, until io.EOF, in durable batches, and returns how many were new.
 	Imported(ctx context.Context, account mail.Address, keys []string) ([]bool, error)
 	Import(ctx context.Context, account mail.Address, next func() (ImportMessage, error)) (int, error)
-	// Export returns some messages of a mailbox behind a UID, none at the end; Content opens one of them.
+	// Export returns some messages of a mailbox behind a UID; Content opens one of them, or says ErrGone or ErrDamaged.
 	Export(ctx context.Context, q ExportQuery) (ExportPage, error)
 	Content(ctx context.Context, q ExportQuery) (io.ReadCloser, error)
 
-	Backup(ctx context.Context, dir string) error
+	// Backup writes all that the node has, as it is at one moment, as a tar archive.
+	Backup(ctx context.Context, w io.Writer) error
 	Verify(ctx context.Context, progress func(verify.Report)) (verify.Report, error)
 
 	Events(ctx context.Context, id mail.ID) ([]trail.Event, error)
@@ -53,6 +54,9 @@ type Node interface {
 
 // ErrGone is returned by Content for a message that was expunged since it was listed.
 var ErrGone = errors.New("the message is not there any more")
+
+// ErrDamaged is returned by Content for a message whose record or content cannot be read.
+var ErrDamaged = errors.New("the message is damaged and cannot be read; waybill verify tells more")
 
 // ImportMessage is a message that is imported. Content, with CR LF line ends, is read before the next one is asked for.
 type ImportMessage struct {
@@ -74,6 +78,8 @@ type ExportQuery struct {
 type ExportPage struct {
 	UIDValidity uint32          `json:"uidValidity"`
 	Messages    []ExportMessage `json:"messages"`
+	Damaged     []uint32        `json:"damaged,omitempty"` // UIDs of messages whose records cannot be read
+	Next        uint32          `json:"next"`              // for After; 0: that was the last page
 }
 
 // ExportMessage is a message that can be exported.

@@ -74,7 +74,7 @@ func New(st store.Store, configured []config.Domain, o Options) *Directory {
 	}
 	return &Directory{
 		st: st, domains: newDomains(st, configured), hostname: strings.ToLower(o.Hostname), cost: o.Hash,
-		iterations: o.Iterations, fakes: newSecret("scram"), forwarders: newSecret("srs"),
+		iterations: o.Iterations, fakes: newSecret("scram"), forwarders: newSecret(ForwardSecret),
 		hashing: make(chan struct{}, maxHashing), right: newRemembered(),
 		accounts: newLookups[Account](st, keys.Accounts(""), keys.Domains()),
 		targets:  newLookups[Resolution](st, keys.Accounts(""), keys.Aliases(""), keys.Domains()),

@@ -82,7 +82,8 @@ type Mailboxes struct {
 	mu     sync.Mutex
 	locked map[string]struct{} // accounts whose maildrop is open
 
-	found recentBoxes
+	found   recentBoxes
+	purging sync.Mutex
 }
 
 // New returns the mailboxes in st, whose bodies are b.

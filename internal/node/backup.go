@@ -1,169 +1,147 @@
 package node
 
 import (
+	"archive/tar"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
-	"waybill/internal/config"
 	"waybill/internal/verify"
 )
 
 // Names in a backup.
 const (
 	backupStore    = "store"
-	backupManifest = "backup.json" // written last: without it a backup is not complete
+	backupManifest = "backup.json" // last: without it a backup is not complete
 )
 
 // manifest says what a backup is.
 type manifest struct {
-	Format   int       `json:"format"`
-	Hostname string    `json:"hostname"`
-	Taken    time.Time `json:"taken"`
+	Format   int               `json:"format"`
+	Hostname string            `json:"hostname"`
+	Taken    time.Time         `json:"taken"`
+	Files    map[string]string `json:"files,omitempty"` // SHA-256 in hexadecimal, by name
 }
 
 const backupFormat = 1
 
-// Backup writes a copy of the store as it is at one moment, and of the self-made certificate, into a new directory. The
-// server goes on meanwhile. Every message that has got its 250 is in it.
-func (k *core) Backup(_ context.Context, dir string) (err error) {
-	if !filepath.IsAbs(dir) {
-		return fmt.Errorf("%s: the directory must be given with its whole path", dir)
-	}
-	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s is there already; name a directory that is not", dir)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// checkpointPrefix begins the names of the copies of the store below the data directory that backups are made from.
+const checkpointPrefix = ".backup-"
+
+// Backup writes a copy of the store as it is at one moment, and of the self-made certificate, as a tar archive whose last file
+// is the manifest. The server goes on meanwhile. Every message that has got its 250 is in it. Nothing is written but a
+// directory of links below the data directory, which is removed in the end: a server may be allowed no more.
+func (k *core) Backup(ctx context.Context, w io.Writer) (err error) {
+	dir, err := os.MkdirTemp(k.config.Data, checkpointPrefix)
+	if err != nil {
 		return fmt.Errorf("make the directory of the backup: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(dir))
-		}
-	}()
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if err := k.engine.Checkpoint(filepath.Join(dir, backupStore)); err != nil {
 		return err
 	}
+	a := &archive{ctx: ctx, tar: tar.NewWriter(w), about: manifest{backupFormat, k.config.Hostname, time.Now().UTC().Truncate(time.Second), map[string]string{}}}
+	entries, err := os.ReadDir(filepath.Join(dir, backupStore))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := a.add(path.Join(backupStore, e.Name()), filepath.Join(dir, backupStore, e.Name())); err != nil {
+			return fmt.Errorf("back up the store: %w", err)
+		}
+	}
 	for _, name := range selfSignedFiles() {
-		if err := copyFile(filepath.Join(k.config.Data, name), filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := a.add(name, filepath.Join(k.config.Data, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("back up the certificate: %w", err)
 		}
 	}
-	text, err := json.Marshal(manifest{backupFormat, k.config.Hostname, time.Now().UTC().Truncate(time.Second)})
-	if err != nil {
-		return err
-	}
-	return errors.Join(writeFile(filepath.Join(dir, backupManifest), append(text, '\n')), syncDir(dir), syncDir(filepath.Dir(dir)))
+	return a.end()
 }
 
-// Restore puts a backup in the place of the store of a configuration, which must have none. The store is complete or not
-// there, whenever this is stopped.
-func Restore(c config.Config, from string) (err error) {
-	if err := checkBackup(from); err != nil {
-		return err
-	}
-	target := filepath.Join(c.Data, backupStore)
-	if entries, err := os.ReadDir(target); err == nil && len(entries) > 0 {
-		return fmt.Errorf("there is a store in %s already; stop the server and move it away first", target)
-	}
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return fmt.Errorf("make the data directory: %w", err)
-	}
-	parts := target + ".restoring"
-	if err := errors.Join(os.RemoveAll(parts), copyTree(filepath.Join(from, backupStore), parts)); err != nil {
-		return fmt.Errorf("copy the backup: %w", err)
-	}
-	for _, name := range selfSignedFiles() {
-		err := copyFile(filepath.Join(from, name), filepath.Join(c.Data, name))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("restore the certificate: %w", err)
+// removeCheckpoints removes what backups left that were killed. Nobody else may have the store open.
+func removeCheckpoints(data string) error {
+	entries, err := os.ReadDir(data)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), checkpointPrefix) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(data, e.Name())))
 		}
 	}
-	if err := os.Remove(target); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty one
-		return err
-	}
-	return errors.Join(os.Rename(parts, target), syncDir(c.Data))
+	return err
 }
 
-// checkBackup says whether a directory is a complete backup.
-func checkBackup(dir string) error {
-	text, err := os.ReadFile(filepath.Join(dir, backupManifest))
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s is no backup, or one that was not finished: it has no %s", dir, backupManifest)
-	}
+// archive is a backup that is being written.
+type archive struct {
+	ctx   context.Context
+	tar   *tar.Writer
+	about manifest
+}
+
+// add writes a file under that name.
+func (a *archive) add(name, file string) error {
+	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
-	var m manifest
-	if err := json.Unmarshal(text, &m); err != nil || m.Format != backupFormat {
-		return fmt.Errorf("%s is no backup that this version of waybill can read", dir)
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
 	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no regular file", file)
+	}
+	if err := a.tar.WriteHeader(headerOf(name, info.Size())); err != nil {
+		return err
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(a.tar, sum), &cancellable{a.ctx, f}); err != nil {
+		return err
+	}
+	a.about.Files[name] = hex.EncodeToString(sum.Sum(nil))
 	return nil
+}
+
+func headerOf(name string, size int64) *tar.Header {
+	return &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o600}
+}
+
+func (a *archive) end() error {
+	text, err := json.Marshal(a.about)
+	if err != nil {
+		return err
+	}
+	text = append(text, '\n')
+	if err := a.tar.WriteHeader(headerOf(backupManifest, int64(len(text)))); err != nil {
+		return err
+	}
+	_, err = a.tar.Write(text)
+	return errors.Join(err, a.tar.Close())
+}
+
+// cancellable reads until ctx is done.
+type cancellable struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *cancellable) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
 }
 
 // Verify reads the whole store and tells what is damaged.
 func (k *core) Verify(ctx context.Context, progress func(verify.Report)) (verify.Report, error) {
 	return verify.Run(ctx, k.engine, progress)
-}
-
-// copyTree copies a directory without directories in it, durably.
-func copyTree(from, to string) error {
-	entries, err := os.ReadDir(from)
-	if err != nil {
-		return err
-	}
-	if err := os.Mkdir(to, 0o700); err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.IsDir() {
-			return fmt.Errorf("%s is a directory, and no store has one", filepath.Join(from, e.Name()))
-		}
-		if err := copyFile(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
-			return err
-		}
-	}
-	return syncDir(to)
-}
-
-// copyFile copies a file that is not there yet, durably, with its mode.
-func copyFile(from, to string) (err error) {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	info, err := in.Stat()
-	if err != nil {
-		return err
-	}
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, info.Mode().Perm())
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Sync(), out.Close())
-}
-
-func writeFile(name string, content []byte) error {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func syncDir(name string) error {
-	d, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

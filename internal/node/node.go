@@ -86,6 +86,9 @@ func New(o Options) (*Node, error) {
 			return nil, err
 		}
 		engine = opened
+		if err := removeCheckpoints(o.Config.Data); err != nil {
+			return nil, errors.Join(err, engine.Close())
+		}
 	}
 	n := &Node{commits: watch(engine, o.Config.Limits.CommitTime)}
 	o.Engine = n.commits

@@ -20,6 +20,9 @@ func OpenOffline(c config.Config, logger *slog.Logger) (*Offline, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := removeCheckpoints(c.Data); err != nil {
+		return nil, errors.Join(err, engine.Close())
+	}
 	k, err := newCore(Options{Config: c, Network: System{}, Logger: logger, Engine: engine}, func(trail.Event) {})
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())

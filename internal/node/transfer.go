@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
 	"waybill/internal/store/keys"
+	"waybill/internal/store/record"
 	"waybill/internal/trail"
 )
 
@@ -202,6 +204,14 @@ func (k *core) Export(ctx context.Context, q control.ExportQuery) (control.Expor
 		page.Messages = append(page.Messages, control.ExportMessage{
 			UID: e.UID, ID: e.ID, Size: e.Size, Flags: e.Flags, Received: e.Received, Sender: message.ReturnPathOf(e.Prefix),
 		})
+		page.Next = e.UID
+	}
+	page.Damaged = l.Damaged
+	for _, uid := range l.Damaged {
+		page.Next = max(page.Next, uid)
+	}
+	if len(l.Entries)+len(l.Damaged) < exportPage {
+		page.Next = 0
 	}
 	return page, nil
 }
@@ -215,8 +225,30 @@ func (k *core) Content(ctx context.Context, q control.ExportQuery) (io.ReadClose
 	if err != nil {
 		return nil, err
 	}
+	if slices.Contains(l.Damaged, q.After) {
+		return nil, fmt.Errorf("message %d of %s: %w", q.After, q.Mailbox, control.ErrDamaged)
+	}
 	if len(l.Entries) == 0 || l.Entries[0].UID != q.After {
 		return nil, fmt.Errorf("message %d of %s: %w", q.After, q.Mailbox, control.ErrGone)
 	}
-	return k.mailboxes.Open(ctx, l.Entries[0])
+	content, err := k.mailboxes.Open(ctx, l.Entries[0])
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, record.ErrCorrupt) {
+		return nil, k.lost(ctx, q, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return content, nil
+}
+
+// lost tells a message whose content is missing from one that was expunged, and its content deleted, since it was looked up.
+func (k *core) lost(ctx context.Context, q control.ExportQuery, missing error) error {
+	l, err := k.mailboxes.Page(ctx, q.Account.Key(), q.Mailbox, q.After-1, 1)
+	if err != nil {
+		return err
+	}
+	if len(l.Entries) == 0 || l.Entries[0].UID != q.After {
+		return fmt.Errorf("message %d of %s: %w", q.After, q.Mailbox, control.ErrGone)
+	}
+	return fmt.Errorf("message %d of %s: %w: %w", q.After, q.Mailbox, control.ErrDamaged, missing)
 }

@@ -72,14 +72,15 @@ func Run(ctx context.Context, o Options, resolver Resolver, logger *slog.Logger)
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return r, fmt.Errorf("make the directory: %w", err)
 	}
-	if err := create(r.Config, configText(o), 0o644); err != nil {
+	created, err := writeFiles(o, r)
+	if err == nil {
+		err = addAccount(ctx, r, logger)
+	}
+	if err != nil {
+		for _, name := range created {
+			err = errors.Join(err, os.Remove(name))
+		}
 		return r, err
-	}
-	if err := create(r.Unit, unitText(o, r.Config), 0o644); err != nil && !errors.Is(err, ErrExists) {
-		return r, errors.Join(err, os.Remove(r.Config))
-	}
-	if err := addAccount(ctx, r, logger); err != nil {
-		return r, errors.Join(err, os.Remove(r.Config), os.Remove(r.Unit))
 	}
 	r.Checks = checks(ctx, o, resolver)
 	return r, nil
@@ -101,7 +102,22 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// create writes a new file.
+// writeFiles writes the configuration and the unit, and returns which of them it made. A unit that is there stays as it is.
+func writeFiles(o Options, r Result) (created []string, err error) {
+	if err := create(r.Config, configText(o), 0o644); err != nil {
+		return nil, err
+	}
+	created = append(created, r.Config)
+	switch err := create(r.Unit, unitText(o, r.Config), 0o644); {
+	case errors.Is(err, ErrExists):
+		return created, nil
+	case err != nil:
+		return created, err
+	}
+	return append(created, r.Unit), nil
+}
+
+// create writes a new file, or none.
 func create(name, text string, mode fs.FileMode) error {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
 	if errors.Is(err, fs.ErrExist) {
@@ -111,7 +127,10 @@ func create(name, text string, mode fs.FileMode) error {
 		return err
 	}
 	_, err = f.WriteString(text)
-	return errors.Join(err, f.Sync(), f.Close())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(name))
+	}
+	return nil
 }
 
 // addAccount makes the store with the first account, and the certificate.

@@ -81,6 +81,34 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// A setup that fails removes what it wrote, and nothing else.
+func TestRunRemovesOnlyItsOwn(t *testing.T) {
+	t.Parallel()
+	resolver := dnstest.Start(t, zone, reverse).Client
+	for _, theirs := range []string{"", "[Service]\nExecStart=/their/own\n"} {
+		dir := t.TempDir()
+		o := Options{Domain: "a.test", Dir: dir, Data: filepath.Join(dir, "file", "data"), Program: "/usr/local/bin/waybill", User: "waybill"}
+		if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil { // where the data cannot be
+			t.Fatal(err)
+		}
+		unit := filepath.Join(dir, unitFile)
+		if theirs != "" {
+			if err := os.WriteFile(unit, []byte(theirs), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r, err := Run(t.Context(), o, resolver, slog.New(slog.DiscardHandler)); err == nil {
+			t.Errorf("set up: %+v", r)
+		}
+		if got, _ := os.ReadFile(unit); string(got) != theirs {
+			t.Errorf("the unit is %q, was %q", got, theirs)
+		}
+		if _, err := os.Lstat(filepath.Join(dir, configFile)); err == nil {
+			t.Error("the configuration is left")
+		}
+	}
+}
+
 // Each check says what is wrong, and what could not be found out is not called good.
 func TestChecks(t *testing.T) {
 	t.Parallel()

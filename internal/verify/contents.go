@@ -1,8 +1,9 @@
 package verify
 
 import (
-	"bytes"
+	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"waybill/internal/mailbox"
 	"waybill/internal/message"
@@ -21,37 +22,50 @@ type content struct {
 	index []byte // of its parts; nil: it has none
 }
 
-// bodies reads all contents and compares each with what those who hold it say of it.
-func (v *verifier) bodies() error {
-	var c *content
-	err := v.each([]byte("body/"), func(e store.Entry) {
-		id, n, ok := keys.ParseChunk(e.Key)
-		if !ok {
-			v.found(Damage, fmt.Sprintf("key %q", e.Key), "it is no key of a content")
-			return
-		}
-		if c == nil || c.id != bodies.ID(id) {
-			v.content(c)
-			c = &content{id: id}
-		}
-		if keys.IsIndex(n) {
-			c.index = append([]byte{}, e.Value...)
-			return
-		}
-		c.torn = c.torn || n != c.next
-		c.next = n + 1
-		c.sizes = append(c.sizes, int64(len(e.Value)))
-	})
-	v.content(c)
-	if err != nil {
-		return err
+func (v *verifier) draft(e store.Entry) {
+	_, id, ok := keys.ParseDraft(e.Key)
+	if !ok { // it would keep all others from being swept
+		v.malformed(e)
+		return
 	}
-	return v.each([]byte("ref/"), v.reference)
+	v.drafts[id] = true
 }
 
-// content compares a body with its holders.
-func (v *verifier) content(c *content) {
-	if c == nil {
+func (v *verifier) sweep(e store.Entry) {
+	if _, ok := keys.ParseSweep(e.Key); !ok {
+		v.malformed(e)
+		return
+	}
+	if _, n := binary.Uvarint(e.Value); n <= 0 {
+		v.found(Damage, fmt.Sprintf("the mark %q", e.Key), "it cannot be read, and the contents that nobody holds are not deleted")
+	}
+}
+
+// chunk looks at a part of a content, which is complete when that of another one comes.
+func (v *verifier) chunk(e store.Entry) {
+	id, n, ok := keys.ParseChunk(e.Key)
+	if !ok {
+		v.malformed(e)
+		return
+	}
+	if v.content == nil || v.content.id != bodies.ID(id) {
+		v.endContent()
+		v.content = &content{id: id}
+	}
+	c := v.content
+	if keys.IsIndex(n) {
+		c.index = append([]byte{}, e.Value...)
+		return
+	}
+	c.torn = c.torn || n != c.next
+	c.next = n + 1
+	c.sizes = append(c.sizes, int64(len(e.Value)))
+}
+
+// endContent compares a content with its holders.
+func (v *verifier) endContent() {
+	c := v.content
+	if v.content = nil; c == nil {
 		return
 	}
 	v.report.Bodies++
@@ -61,12 +75,16 @@ func (v *verifier) content(c *content) {
 			return // told where the references are read
 		}
 		held = true
-		_, holder, ok := keys.ParseRef(e.Key)
-		if body, what, known := v.held(holder); ok && known {
+		_, holder, _ := keys.ParseRef(e.Key)
+		if body, what, known := v.held(holder); known {
 			v.compare(c, body, what)
 		}
 	}
-	if !held && !v.isUnderWay(c) {
+	switch {
+	case held || v.isUnderWay(c):
+	case len(c.sizes) == 0:
+		v.found(Untidy, bodyOf(c.id), "it is gone, and the index of its parts is left")
+	default:
 		var octets int64
 		for _, n := range c.sizes {
 			octets += n
@@ -80,11 +98,7 @@ func (v *verifier) isUnderWay(c *content) bool {
 	for range v.snap.Scan(store.Prefix(keys.Sweep(c.id, ""))) {
 		return true
 	}
-	draft := false
-	for e, err := range v.snap.Scan(store.Prefix(keys.Drafts())) {
-		draft = draft || err != nil || bytes.HasSuffix(e.Key, c.id[:])
-	}
-	return draft
+	return v.drafts[c.id]
 }
 
 // held returns what a holder says of the body that it holds.
@@ -93,16 +107,19 @@ func (v *verifier) held(holder string) (body bodies.Body, what string, ok bool) 
 	if err != nil {
 		return body, "", false // told where the references are read
 	}
-	if isMail(holder) {
-		x, uid, _ := keys.ParseMessage([]byte(holder))
+	if x, uid, isMail := keys.ParseMessage([]byte(holder)); isMail {
 		entry, err := mailbox.DecodeEntry(value)
-		return entry.Body, fmt.Sprintf("message %d of %s, mailbox %d", uid, x.Account, x.Number), err == nil
+		return entry.Body, messageOf(x, uid), err == nil
+	}
+	id, isSpool := strings.CutPrefix(holder, "spool/")
+	if !isSpool {
+		return body, "", false
 	}
 	item, err := spool.Decode(value)
 	if err != nil {
 		return body, "", false
 	}
-	return item.Body, "message " + holder[len("spool/"):] + " in the queue", true
+	return item.Body, "message " + id + " in the queue", true
 }
 
 func (v *verifier) compare(c *content, body bodies.Body, what string) {
@@ -112,6 +129,7 @@ func (v *verifier) compare(c *content, body bodies.Body, what string) {
 	switch {
 	case body.ID != c.id:
 		v.found(Damage, what, "it holds %s and says that its content is another one", bodyOf(c.id))
+	case len(c.sizes) == 0: // told where the references are read
 	case c.torn || len(c.sizes) != int(body.Chunks()):
 		v.found(Damage, what, "its content has %d parts of %d", len(c.sizes), body.Chunks())
 	default:
@@ -128,7 +146,7 @@ func (v *verifier) compare(c *content, body bodies.Body, what string) {
 func (v *verifier) reference(e store.Entry) {
 	id, holder, ok := keys.ParseRef(e.Key)
 	if !ok {
-		v.found(Damage, fmt.Sprintf("key %q", e.Key), "it is no key of a reference")
+		v.malformed(e)
 		return
 	}
 	_, what, known := v.held(holder)
@@ -139,3 +157,6 @@ func (v *verifier) reference(e store.Entry) {
 		v.found(Damage, what, "its content is lost")
 	}
 }
+
+// bodyOf shows a body's id.
+func bodyOf(id bodies.ID) string { return "content " + id.String() }

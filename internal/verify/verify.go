@@ -1,13 +1,14 @@
 // Package verify reads a whole store and finds any damage: blocks that do not have their checksum, records that cannot be
 // read, contents that are missing or have another length, and what does not agree with what else there is. It works on a
-// snapshot, so the store may be in use; and it changes nothing.
+// snapshot, so the store may be in use; and it changes nothing. What it cannot see is a content that was changed for another
+// of the same length, with its checksum.
 package verify
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
@@ -52,13 +53,19 @@ func Run(ctx context.Context, st store.Store, progress func(Report)) (Report, er
 		return Report{}, fmt.Errorf("verify: %w", err)
 	}
 	defer snap.Close()
-	v := &verifier{ctx: ctx, snap: snap, progress: progress, accounts: map[string]*holdings{}, boxes: map[keys.Box]*holdings{}}
-	for _, check := range []func() error{v.directory, v.mailboxes, v.spool, v.due, v.bodies, v.trail, v.rest} {
-		if err := check(); err != nil {
+	v := newVerifier(ctx, snap, progress)
+	kinds := v.kinds()
+	for _, k := range kinds {
+		err := v.each(store.Prefix([]byte(k.name)), k.check)
+		if err != nil {
 			return v.report, err
 		}
+		if k.end != nil {
+			k.end()
+		}
 	}
-	return v.report, nil
+	v.agree()
+	return v.report, v.strangers(kinds)
 }
 
 // verifier is a run.
@@ -67,16 +74,78 @@ type verifier struct {
 	snap     store.Snapshot
 	progress func(Report)
 	report   Report
-	accounts map[string]*holdings // by key
-	boxes    map[keys.Box]*holdings
+
+	accounts map[string]*account // by key
+	boxes    map[keys.Box]*box
+	drafts   map[bodies.ID]bool
+	content  *content // the one whose chunks are being read
+	sessions int64    // octets of their events
 }
 
-// holdings are what an account, or a mailbox, was found to have.
-type holdings struct {
-	known    bool // there is an account, or a mailbox, of that name
-	messages int64
-	octets   int64
-	maxUID   uint32
+func newVerifier(ctx context.Context, snap store.Snapshot, progress func(Report)) *verifier {
+	return &verifier{
+		ctx: ctx, snap: snap, progress: progress,
+		accounts: map[string]*account{}, boxes: map[keys.Box]*box{}, drafts: map[bodies.ID]bool{},
+	}
+}
+
+// kind is a kind of key, as the table in the comment of package keys has them.
+type kind struct {
+	name  string // what its keys begin with
+	check func(e store.Entry)
+	end   func() // after the last one; nil: nothing
+}
+
+// kinds are all of them, in an order in which each finds what it needs. A test holds it against the table.
+func (v *verifier) kinds() []kind {
+	return []kind{
+		{"domain/", v.domain, nil},
+		{"account/", v.account, nil},
+		{"alias/", v.alias, nil},
+		{"password/", v.password, nil},
+		{"scram/", v.scram, nil},
+		{"secrets/", v.secret, nil},
+		{"forward/", v.forward, nil},
+		{"purge/", v.purge, nil},
+		{"box/", v.box, nil},
+		{"boxes/", v.boxNumber, nil},
+		{"boxcount/", v.boxCounter, nil},
+		{"octets/", v.octets, nil},
+		{"import/", v.imported, nil},
+		{"mail/", v.message, nil},
+		{"gone/", v.tombstone, nil},
+		{"spool/", v.custody, nil},
+		{"due/", v.due, nil},
+		{"draft/", v.draft, nil},
+		{"sweep/", v.sweep, nil},
+		{"body/", v.chunk, v.endContent},
+		{"ref/", v.reference, nil},
+		{"trail/", v.step, nil},
+		{"session/", v.session, nil},
+		{"sessions", v.sessionOctets, nil},
+		{"nobody/", v.stranger, nil},
+	}
+}
+
+// strangers looks for keys of no kind.
+func (v *verifier) strangers(kinds []kind) error {
+	var names []string
+	for _, k := range kinds {
+		names = append(names, k.name)
+	}
+	slices.Sort(names)
+	var start []byte
+	for _, name := range names {
+		if err := v.each(store.Range{Start: start, End: []byte(name)}, v.stranger); err != nil {
+			return err
+		}
+		start = store.After([]byte(name))
+	}
+	return v.each(store.Range{Start: start}, v.stranger)
+}
+
+func (v *verifier) stranger(e store.Entry) {
+	v.found(Untidy, fmt.Sprintf("key %q", e.Key), "it is of no kind that this version of waybill writes")
 }
 
 func (v *verifier) found(s Severity, what, detail string, args ...any) {
@@ -90,14 +159,18 @@ func (v *verifier) found(s Severity, what, detail string, args ...any) {
 	}
 }
 
+// malformed tells of a key that is none of its kind.
+func (v *verifier) malformed(e store.Entry) {
+	v.found(Damage, fmt.Sprintf("key %q", e.Key), "its fields cannot be read")
+}
+
 // progressEvery is how many keys lie between two calls of progress.
 const progressEvery = 20_000
 
-// each calls do with each key that begins with prefix. Where the store cannot be read the rest of these keys is skipped, and
-// that is a finding.
-func (v *verifier) each(prefix []byte, do func(e store.Entry)) error {
-	var last []byte
-	for e, err := range v.snap.Scan(store.Prefix(prefix)) {
+// each calls do with each key of r. Where the store cannot be read the rest of these keys is skipped, and that is a finding.
+func (v *verifier) each(r store.Range, do func(e store.Entry)) error {
+	last := slices.Clone(r.Start)
+	for e, err := range v.snap.Scan(r) {
 		if err := v.ctx.Err(); err != nil {
 			return err
 		}
@@ -105,7 +178,7 @@ func (v *verifier) each(prefix []byte, do func(e store.Entry)) error {
 			return err
 		}
 		if err != nil {
-			v.found(Damage, fmt.Sprintf("the files of the store, after the key %q", last), "they cannot be read, and what follows below %q was not looked at: %v", prefix, err)
+			v.found(Damage, fmt.Sprintf("the files of the store, after the key %q", last), "they cannot be read, and what follows below %q was not looked at: %v", r.Start, err)
 			return nil
 		}
 		last = append(last[:0], e.Key...)
@@ -120,34 +193,23 @@ func (v *verifier) each(prefix []byte, do func(e store.Entry)) error {
 
 // has says whether a key is there.
 func (v *verifier) has(key []byte) bool {
-	_, _, err := v.snap.Get(key)
+	_, ok := v.get(key)
+	return ok
+}
+
+func (v *verifier) get(key []byte) (value []byte, ok bool) {
+	value, _, err := v.snap.Get(key)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		v.found(Damage, fmt.Sprintf("key %q", key), "it cannot be read: %v", err)
 	}
-	return err == nil
+	return value, err == nil
 }
 
-// counter returns the number of a counter, 0 if it is not there.
-func (v *verifier) counter(key []byte) int64 {
-	value, _, err := v.snap.Get(key)
-	if err != nil {
+// counter returns the number of a counter.
+func (v *verifier) counter(e store.Entry) int64 {
+	if len(e.Value) != 8 {
+		v.found(Damage, fmt.Sprintf("the counter of key %q", e.Key), "it has %d octets, and must have 8", len(e.Value))
 		return 0
 	}
-	return store.ReadCounter(value)
+	return store.ReadCounter(e.Value)
 }
-
-// rest reads what has no structure of its own, for the checksums.
-func (v *verifier) rest() error {
-	for _, prefix := range []string{"draft/", "sweep/", "gone/", "boxes/", "octets/", "boxcount/", "secrets/", "scram/", "forward/", "purge/", "session/", "import/"} {
-		if err := v.each([]byte(prefix), func(store.Entry) {}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// bodyOf shows a body's id.
-func bodyOf(id bodies.ID) string { return "content " + id.String() }
-
-// isMail says whether a holder is a message in a mailbox.
-func isMail(holder string) bool { return bytes.HasPrefix([]byte(holder), []byte("mail/")) }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -46,6 +47,30 @@ var figures = []figure{
 	{name: "soak", measure: soakFigure, only: nameWaybill, asked: true},
 }
 
+// wanted says whether a figure is one of those that are named, by how they begin; without a name those that are not only
+// measured when they are asked for.
+func (f figure) wanted(names string) bool {
+	if names == "" {
+		return !f.asked
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		if name == f.name || name != "" && !f.asked && strings.HasPrefix(f.name, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkNames says which of the names is none of a figure.
+func checkNames(names string) error {
+	for name := range strings.SplitSeq(names, ",") {
+		if !slices.ContainsFunc(figures, func(f figure) bool { return f.wanted(name) }) {
+			return fmt.Errorf("-figure %q: there is no such figure", name)
+		}
+	}
+	return nil
+}
+
 // figureTime bounds one figure of one server.
 const figureTime = 20 * time.Minute
 
@@ -58,7 +83,7 @@ func runFigures(ctx context.Context, o options, servers []server) (string, error
 	}
 	b.WriteString(timesHead(servers) + "\n|---|" + strings.Repeat("---:|", len(servers)) + timesRule(servers) + "\n")
 	for _, f := range figures {
-		if !strings.HasPrefix(f.name, o.figure) || f.asked && o.figure != f.name {
+		if !f.wanted(o.figure) {
 			continue
 		}
 		columns := make([][]value, len(servers))

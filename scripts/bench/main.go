@@ -27,7 +27,7 @@ type options struct {
 	only     string
 	keep     bool
 	all      bool   // the further loads and the idle sessions too
-	figure   string // only this one of the further figures, and nothing else
+	figure   string // only these of the further figures, and nothing else
 	deferred int    // messages of the figure with a full queue
 	soak     int    // messages of the soak
 }
@@ -45,7 +45,7 @@ func main() {
 	flag.IntVar(&postfixMessages, "postfix-messages", 4000, "messages in a round of Postfix + Dovecot")
 	flag.StringVar(&o.only, "only", "", "measure only the `server` whose name begins so")
 	flag.BoolVar(&o.all, "all", true, "also measure the further loads and idle sessions")
-	flag.StringVar(&o.figure, "figure", "", "measure only the further figures whose `name` begins so: relay, pop3, latency, fanout, bigbox, deferred")
+	flag.StringVar(&o.figure, "figure", "", "measure only the further figures whose `names`, with commas between, begin so: relay, pop3, latency, fanout, bigbox, deferred, soak")
 	flag.IntVar(&o.deferred, "deferred", 100_000, "deferred `messages` in the queue, for that figure")
 	flag.IntVar(&o.soak, "soak", 1_000_000, "`messages` of -figure soak")
 	flag.BoolVar(&o.keep, "keep", false, "keep the servers' directories, with their logs")
@@ -62,6 +62,9 @@ func main() {
 
 // run measures every server that can be run here, writes the table and prints it.
 func run(ctx context.Context, o options) error {
+	if err := checkNames(o.figure); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(o.out, 0o755); err != nil {
 		return err
 	}

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// relaySink is an SMTP server that takes every message and forgets it: where relayed mail goes.
+// relaySink is an SMTP server that takes every message and forgets it: where relayed mail goes. It counts a message once for
+// each recipient that it accepted.
 type relaySink struct {
 	port  string
 	taken atomic.Int64
@@ -60,6 +61,7 @@ func (s *relaySink) serve(conn net.Conn) {
 	defer conn.Close()
 	in, out := bufio.NewReaderSize(conn, 64<<10), bufio.NewWriter(conn)
 	out.WriteString("220 sink ESMTP\r\n")
+	accepted := 0 // recipients of the transaction
 	for {
 		if in.Buffered() == 0 && out.Flush() != nil {
 			return
@@ -71,22 +73,46 @@ func (s *relaySink) serve(conn net.Conn) {
 		word, rest, _ := strings.Cut(strings.TrimRight(string(line), "\r\n"), " ")
 		switch strings.ToUpper(word) {
 		case "EHLO":
+			accepted = 0
 			out.WriteString("250-sink\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 8BITMIME\r\n")
 		case "DATA":
+			if accepted == 0 { // with 354 a client that did not wait would have to send a lone dot (RFC 2920 §3.1)
+				out.WriteString(noRecipients)
+				continue
+			}
 			out.WriteString("354 go\r\n")
 			if out.Flush() != nil || skipContent(in) != nil {
 				return
 			}
-			s.take(out)
+			s.take(out, accepted)
+			accepted = 0
 		case "BDAT":
-			size, _, _ := strings.Cut(rest, " ")
-			n, _ := strconv.Atoi(size)
+			size, last, _ := strings.Cut(rest, " ")
+			n, err := strconv.Atoi(size)
+			if err != nil {
+				return
+			}
 			if _, err := in.Discard(n); err != nil {
 				return
 			}
-			s.take(out)
+			switch {
+			case accepted == 0:
+				out.WriteString(noRecipients)
+			case strings.EqualFold(last, "LAST"):
+				s.take(out, accepted)
+				accepted = 0
+			default:
+				out.WriteString("250 go on\r\n")
+			}
 		case "RCPT":
-			out.WriteString(answerTo(rest))
+			answer := answerTo(rest)
+			if strings.HasPrefix(answer, "250") {
+				accepted++
+			}
+			out.WriteString(answer)
+		case "MAIL", "RSET":
+			accepted = 0
+			out.WriteString("250 ok\r\n")
 		case "QUIT":
 			out.WriteString("221 bye\r\n")
 			out.Flush()
@@ -108,9 +134,12 @@ func answerTo(rest string) string {
 	return "250 ok\r\n"
 }
 
-func (s *relaySink) take(out *bufio.Writer) {
+const noRecipients = "554 5.5.1 no valid recipients\r\n"
+
+func (s *relaySink) take(out *bufio.Writer, recipients int) {
 	out.WriteString("250 taken\r\n")
-	if s.taken.Add(1) == s.want.Load() {
+	after, want := s.taken.Add(int64(recipients)), s.want.Load()
+	if after >= want && after-int64(recipients) < want {
 		select {
 		case s.full <- time.Now():
 		default:

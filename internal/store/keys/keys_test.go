@@ -3,6 +3,8 @@ package keys
 import (
 	"bytes"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -112,28 +114,70 @@ func TestParseTold(t *testing.T) {
 	}
 }
 
-// TestTableIsComplete: each name that keys begin with stands in the package comment.
+// TestTableIsComplete: each name that keys begin with, by the source of this package, stands in its comment.
 func TestTableIsComplete(t *testing.T) {
 	t.Parallel()
-	source, err := os.ReadFile("keys.go")
+	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, _, _ := strings.Cut(string(source), "\npackage keys")
-	x := Box{"a", 1}
-	gone, _ := x.Gone(1, 1)
-	all := [][]byte{
-		Chunk([16]byte{}, 0), Draft(now, [16]byte{}), Ref([16]byte{}, "h"), Sweep([16]byte{}, "h"), Spool(id), Due(now, id),
-		Account(mail.Address{Local: "a", Domain: "b"}), Password(mail.Address{}), SCRAM(mail.Address{}), Secret("a"), Mailbox("a", "b"), MailboxNumbers("a"),
-		Octets("a"), x.UIDs(), x.Message(1), gone, Step(id, now, 1), Sessions(now, 1), SessionOctets(), Nobody(),
-	}
-	for _, key := range all {
-		name, _, slash := bytes.Cut(key, []byte("/"))
-		if slash {
-			name = append(slices.Clone(name), '/')
+	var doc string
+	names := map[string]bool{}
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if !strings.Contains(doc, "\n//\t"+string(name)+" ") {
+		if file == "keys.go" {
+			doc, _, _ = strings.Cut(string(source), "\npackage keys")
+		}
+		if !strings.HasSuffix(file, "_test.go") {
+			for _, m := range regexp.MustCompile(`"([a-z]+/)"|\[\]byte\("([a-z]+)"\)`).FindAllStringSubmatch(string(source), -1) {
+				names[m[1]+m[2]] = true
+			}
+		}
+	}
+	delete(names, "ucn") // letters of counters
+	for name := range names {
+		if !strings.Contains(doc, "\n//\t"+name+" ") {
 			t.Errorf("the table in the package comment lacks %s", name)
+		}
+	}
+	if len(names) < 24 {
+		t.Errorf("only %v were found", names)
+	}
+}
+
+// TestParseFields: keys are taken apart into what they were made of.
+func TestParseFields(t *testing.T) {
+	t.Parallel()
+	x := Box{"a\x00b@c.test", 7}
+	if account, rest, ok := ParseOwner(Mailbox(x.Account, "n")); !ok || account != x.Account || string(rest) != "n\x00\x01" {
+		t.Errorf("owner: %q %q %v", account, rest, ok)
+	}
+	a := mail.Address{Local: "a\x00b", Domain: "c.test"}
+	if got, ok := ParseAddress(SCRAM(a)); !ok || got != a {
+		t.Errorf("address: %+v %v", got, ok)
+	}
+	for key, want := range map[string]byte{string(x.UIDs()): 'u', string(x.Changes()): 'c', string(x.Count()): 'n'} {
+		if got, which, ok := ParseBoxCounter([]byte(key)); !ok || got != x || which != want {
+			t.Errorf("counter %q: %+v %c %v", key, got, which, ok)
+		}
+	}
+	key, _ := x.Gone(1<<40, 9)
+	if got, change, uid, ok := ParseGone(key); !ok || got != x || change != 1<<40 || uid != 9 {
+		t.Errorf("tombstone: %+v %d %d %v", got, change, uid, ok)
+	}
+	if got, ok := ParseOmitted(Omitted(id)); !ok || got != id {
+		t.Errorf("omitted: %s %v", got, ok)
+	}
+	for _, key := range []string{"", "box", "box/", "box/a", "gone/a\x00\x01123", "boxcount/a\x00\x011234x", "boxcount/a\x00\x01", "account/a\x00\x01", "account/a\x00\x01b\x00\x01c"} {
+		_, okA := ParseAddress([]byte(key))
+		_, _, okC := ParseBoxCounter([]byte(key))
+		_, _, _, okG := ParseGone([]byte(key))
+		_, okO := ParseOmitted([]byte(key))
+		if okA || okC || okG || okO {
+			t.Errorf("%q: %v %v %v %v", key, okA, okC, okG, okO)
 		}
 	}
 }
@@ -154,5 +198,10 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("sweep %q", key)
 		}
 		ParseUID(key)
+		ParseOwner(key)
+		ParseAddress(key)
+		ParseBoxCounter(key)
+		ParseGone(key)
+		ParseOmitted(key)
 	})
 }

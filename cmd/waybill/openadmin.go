@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+
+	"waybill/internal/config"
+	"waybill/internal/control"
+	"waybill/internal/node"
+	"waybill/internal/store/pebble"
+)
+
+// admin is what a command can do to a node, running or not.
+type admin interface {
+	control.Node
+	Close() error
+}
+
+// openAdmin opens the store itself when nobody holds its lock, and else speaks to the server that does. A store that belongs
+// to another user is opened by nobody but that user: what others write there the server could not read.
+func openAdmin(conf config.Config, file string, std streams) (admin, error) {
+	if err := os.MkdirAll(conf.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	uid, gid, err := node.StoreOwner(conf.Data)
+	if err != nil {
+		return nil, err
+	}
+	if me := os.Geteuid(); uid != me {
+		return openForeign(conf, file, std, uid, gid, me == 0)
+	}
+	offline, err := node.OpenOffline(conf, logger(std, false))
+	if errors.Is(err, pebble.ErrLocked) {
+		return control.NewClient(conf.Data), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return offline, nil
+}
+
+// openForeign speaks to the server; where none runs, root to a process of its own that has the owner's rights.
+func openForeign(conf config.Config, file string, std streams, uid, gid int, isRoot bool) (admin, error) {
+	if client := control.NewClient(conf.Data); client.Answers() {
+		return client, nil
+	}
+	if isRoot {
+		return startHelper(conf, file, std, uid, gid)
+	}
+	name := userName(uid)
+	return nil, fmt.Errorf("the store in %s belongs to the user %s: run this as that user, as with sudo -u %[2]s", conf.Data, name)
+}
+
+// refuseForeign says that a store belongs to another user, where only its owner will do.
+func refuseForeign(data string) error {
+	info, err := os.Stat(filepath.Join(data, "store"))
+	if err != nil || !info.IsDir() {
+		return nil // what there is to say of it others say
+	}
+	uid, _, err := node.StoreOwner(data)
+	if err != nil || uid == os.Geteuid() {
+		return err
+	}
+	return fmt.Errorf("the store in %s belongs to the user %s: run this as that user, as its unit for systemd does, or give the directory to another with chown -R", data, userName(uid))
+}
+
+func userName(uid int) string {
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		return u.Username
+	}
+	return "#" + strconv.Itoa(uid)
+}
+
+// helperCommand serves the control socket of a server that does not run, until its standard input ends. Root starts it as the
+// owner of the store (startHelper), and so reaches and writes its own files itself, and the store's never.
+type helperCommand struct{ configFlag }
+
+// helperReady is the line that it prints when it can be spoken to.
+const helperReady = "ready\n"
+
+func (c *helperCommand) Run(_ context.Context, std streams) error {
+	conf, err := config.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	log := logger(std, false)
+	offline, err := node.OpenOffline(conf, log)
+	if err != nil {
+		return err
+	}
+	socket, err := control.Listen(filepath.Join(conf.Data, control.SocketName), offline, log)
+	if err != nil {
+		return errors.Join(err, offline.Close())
+	}
+	_, err = io.WriteString(std.out, helperReady)
+	if err == nil {
+		_, err = io.Copy(io.Discard, std.in) // whoever started it is gone then, however it ended
+	}
+	return errors.Join(err, socket.Close(), offline.Close())
+}
