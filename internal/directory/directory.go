@@ -26,6 +26,9 @@ var (
 	ErrNoAccount = errors.New("no such account")
 	// ErrNoAlias: there is no alias of that address.
 	ErrNoAlias = errors.New("no such alias")
+	// ErrTooFar: the aliases behind an address lead to more addresses, or through more aliases, than are followed; nobody is
+	// left out in silence.
+	ErrTooFar = errors.New("aliases lead too far")
 	// ErrCredentials: there is no such account, or the password is wrong; which of both is not told.
 	ErrCredentials = errors.New("no such account and password")
 	// ErrBusy: so many passwords are being checked that this one would have to wait too long.

@@ -39,6 +39,12 @@ func (s *session) rcptLocal(ctx context.Context, forward mail.Address, report ma
 		status := userUnknown.WithText("%s... User unknown", forward)
 		s.refuse(d, status, forward.String())
 		return status
+	case errors.Is(err, directory.ErrTooFar):
+		d.Outcome, d.Rule, d.Reason = "refused", "aliases are followed so far and no further", err.Error()
+		status := misconfigured.WithText("%s... The address is not configured well here, try again later", forward)
+		s.refuse(d, status, forward.String())
+		s.r.Logger.Error("an alias has to be changed: its mail is refused for now", "session", s.conn.ID(), "error", err)
+		return status
 	}
 	s.r.Logger.Error("recipient could not be looked up", "session", s.conn.ID(), "error", err)
 	return storeDown
