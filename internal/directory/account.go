@@ -63,7 +63,10 @@ func (d *Directory) Lookup(ctx context.Context, addr mail.Address) (Account, err
 }
 
 func (d *Directory) lookup(snap store.Snapshot, addr mail.Address) (Account, error) {
-	domain, local := d.domain(strings.ToLower(addr.Domain))
+	domain, local, err := d.find(strings.ToLower(addr.Domain))
+	if err != nil {
+		return Account{}, err
+	}
 	if !local {
 		if !d.isOwn(addr) {
 			return Account{}, ErrNoAccount

@@ -26,8 +26,8 @@ type Resolution struct {
 	Rule    string   // what decided, for the waybill
 }
 
-// Resolve returns who gets the mail for an address of ours, aliases followed. Errors: ErrNoAccount, ErrTooFar, those of the
-// store.
+// Resolve returns who gets the mail for an address of ours, aliases followed. Errors: ErrNoAccount, ErrTooFar,
+// ErrUnreadable, those of the store.
 func (d *Directory) Resolve(ctx context.Context, addr mail.Address) (Resolution, error) {
 	if err := ctx.Err(); err != nil {
 		return Resolution{}, err
@@ -88,7 +88,10 @@ type expansion struct {
 
 // address adds the targets of an address. Errors: ErrNoAccount, ErrTooFar, those of the store.
 func (e *expansion) address(addr mail.Address, depth int) error {
-	addr, local := e.localised(addr)
+	addr, local, err := e.localised(addr)
+	if err != nil {
+		return err
+	}
 	if !local {
 		account, err := e.d.lookup(e.snap, addr) // the host's own postmaster, or nobody
 		if err != nil {
@@ -152,12 +155,12 @@ func (e *expansion) unnamed(addr, base mail.Address, depth int) error {
 }
 
 // localised gives an address of one of the domains the domain's own spelling.
-func (e *expansion) localised(addr mail.Address) (mail.Address, bool) {
-	domain, local := e.d.domain(strings.ToLower(addr.Domain))
+func (e *expansion) localised(addr mail.Address) (mail.Address, bool, error) {
+	domain, local, err := e.d.find(strings.ToLower(addr.Domain))
 	if local {
 		addr.Domain = domain.Name
 	}
-	return addr, local
+	return addr, local, err
 }
 
 func (e *expansion) get(addr mail.Address) (Alias, error) {

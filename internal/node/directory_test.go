@@ -14,6 +14,8 @@ import (
 	"waybill/internal/mail"
 	"waybill/internal/mailbox"
 	"waybill/internal/message"
+	"waybill/internal/store"
+	"waybill/internal/store/keys"
 )
 
 // submitPlain hands a message over as a stranger's server does.
@@ -146,6 +148,38 @@ func TestForwarding(t *testing.T) {
 	route, err := here.Route(t.Context(), mail.Address{Local: "stranger", Domain: "far.test"}, alias)
 	if err != nil || !answers(route, to.String()) || !answers(route, "<SRS0=") {
 		t.Errorf("%+v, %v", route, err)
+	}
+}
+
+// TestUnreadableDomainIsNotForeign: mail for a domain whose record cannot be read is neither refused for good nor sent away.
+func TestUnreadableDomainIsNotForeign(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, nil)
+	for _, name := range []string{"bad.test", "good.test"} {
+		if err := n.PutDomain(t.Context(), control.DomainChange{Name: name, New: true}); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.AddAccount(t.Context(), mail.Address{Local: "you", Domain: name}, "secret"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var b store.Batch
+	b.Put(keys.Domain("bad.test"), []byte{0xff})
+	if _, err := n.engine.Commit(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	const letter = "Subject: x\r\n\r\nx\r\n"
+	if err := submitPlain(addressOf(n, "smtp"), "me@a.test", "you@bad.test", letter); err == nil || !strings.HasPrefix(err.Error(), `451 "4.3.0 `) {
+		t.Errorf("the domain that cannot be read: %v", err)
+	}
+	if err := submitPlain(addressOf(n, "smtp"), "me@a.test", "you@good.test", letter); err != nil {
+		t.Errorf("another domain: %v", err)
+	}
+	if err := n.PutDomain(t.Context(), control.DomainChange{Name: "bad.test"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := submitPlain(addressOf(n, "smtp"), "me@a.test", "you@bad.test", letter); err != nil {
+		t.Errorf("once it is mended: %v", err)
 	}
 }
 

@@ -46,7 +46,9 @@ func (s *session) rcptLocal(ctx context.Context, forward mail.Address, report ma
 		s.r.Logger.Error("an alias has to be changed: its mail is refused for now", "session", s.conn.ID(), "error", err)
 		return status
 	}
-	s.r.Logger.Error("recipient could not be looked up", "session", s.conn.ID(), "error", err)
+	if !errors.Is(err, directory.ErrUnreadable) { // which the directory has told, once
+		s.r.Logger.Error("recipient could not be looked up", "session", s.conn.ID(), "error", err)
+	}
 	return storeDown
 }
 
