@@ -81,12 +81,14 @@ func (s *session) addTarget(forward mail.Address, report mail.Report, alias bool
 	if alias {
 		r.Original = forward
 	}
+	if !s.addRecipient(identity(t), r) {
+		return
+	}
 	if t.Forwarded {
-		s.tx.forwarded = append(s.tx.forwarded, len(s.tx.recipients))
+		s.tx.forwarded = append(s.tx.forwarded, len(s.tx.recipients)-1)
 	} else {
 		s.tx.accounts = append(s.tx.accounts, t.Account.Address)
 	}
-	s.tx.recipients = append(s.tx.recipients, r)
 }
 
 // enabled returns those of the targets that take mail. The slice may be shared and is not changed.
@@ -143,7 +145,7 @@ func (s *session) rcptBounce(ctx context.Context, forward mail.Address, report m
 		s.refuse(d, status, forward.String())
 		return status, true
 	}
-	s.tx.recipients = append(s.tx.recipients, spool.Recipient{ForwardPath: to, Original: forward, Report: report, State: spool.Pending})
+	s.addRecipient(elsewhere(to), spool.Recipient{ForwardPath: to, Original: forward, Report: report, State: spool.Pending})
 	return s.rcptTaken(forward, d), true
 }
 

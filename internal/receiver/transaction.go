@@ -26,9 +26,10 @@ type transaction struct {
 	params      smtp.MailParams
 	began       time.Time
 	recipients  []spool.Recipient
-	decisions   []trail.Event  // one for each recipient, and what was decided about the header
-	accounts    []mail.Address // those of the recipients that are ours
-	forwarded   []int          // recipients to whom an alias forwards the message
+	decisions   []trail.Event        // one for each recipient, and what was decided about the header
+	accounts    []mail.Address       // those of the recipients that are ours
+	forwarded   []int                // recipients to whom an alias forwards the message
+	known       map[mail.Address]int // the last recipient that is whom, by identity
 }
 
 // commitTries is how often a batch is made. The first may meet a mailbox that was deleted a moment ago, the others an id
