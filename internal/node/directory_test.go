@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"net/netip"
 	"net/smtp"
 	"strings"
@@ -89,6 +90,39 @@ func TestQuotaRace(t *testing.T) {
 	}
 	if used, err := n.mailboxes.Usage(t.Context(), who.Key()); err != nil || used != octets {
 		t.Errorf("usage %d, %v, want %d", used, err, octets)
+	}
+}
+
+// TestNeverFits: a message that is larger than the mailbox is refused at the dot, also where the octets that we add make it so;
+// it never becomes a report to a reverse-path that anybody can forge.
+func TestNeverFits(t *testing.T) {
+	t.Parallel()
+	const quota = 5000
+	n := startNode(t, func(c *config.Config) { c.Limits.MailboxSize = quota })
+	author := mail.Address{Local: "author", Domain: "example.test"} // to whom a report would come
+	var filed, refused int
+	for size := quota - 600; size < quota+40; size += 20 {
+		who := mail.Address{Local: fmt.Sprint("you", size), Domain: "example.test"}
+		if err := n.AddAccount(t.Context(), who, "secret"); err != nil {
+			t.Fatal(err)
+		}
+		content := "Subject: x\r\n\r\n" + strings.Repeat("0123456789abcdefgh\r\n", size/20)
+		err := submitPlain(addressOf(n, "smtp"), author.String(), who.String(), content)
+		entries := n.inboxOf(t, who)
+		switch {
+		case err == nil && len(entries) == 1 && refused == 0:
+			filed++
+		case err != nil && strings.HasPrefix(err.Error(), `552 "5.2.2 `) && len(entries) == 0:
+			refused++
+		default:
+			t.Errorf("%d octets: %v, %d in the mailbox", size, err, len(entries))
+		}
+	}
+	if filed == 0 || refused == 0 {
+		t.Errorf("%d filed, %d refused", filed, refused)
+	}
+	if due := n.inQueue(t); len(due) != 0 {
+		t.Errorf("in the queue: %v", due)
 	}
 }
 

@@ -3,10 +3,12 @@ package receiver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"waybill/internal/directory"
 	"waybill/internal/mail"
+	"waybill/internal/message"
 	"waybill/internal/spool"
 	"waybill/internal/srs"
 	"waybill/internal/store"
@@ -86,8 +88,13 @@ func (s *session) addTarget(forward mail.Address, report mail.Report, alias bool
 	}
 	if t.Forwarded {
 		s.tx.forwarded = append(s.tx.forwarded, len(s.tx.recipients)-1)
-	} else {
-		s.tx.accounts = append(s.tx.accounts, t.Account.Address)
+		return
+	}
+	s.tx.accounts = append(s.tx.accounts, t.Account.Address)
+	if quota := t.Account.Limit(s.r.MailboxSize); quota > 0 {
+		trace := len(message.ReturnPath(s.tx.reversePath)) + len(message.DeliveredTo(t.Account.Address)) // what filing adds
+		s.tx.limited++
+		s.tx.room = max(s.tx.room, quota-int64(trace))
 	}
 }
 
@@ -126,6 +133,20 @@ func (s *session) fits(ctx context.Context, account directory.Account) mail.Stat
 		return mailboxFull.WithText("%s... Mailbox full", account.Address)
 	}
 	return mail.Status{}
+}
+
+// neverFits refuses a message, with what we put before it, that none of its recipients could ever hold: later it would only
+// become a report to its reverse-path, which may be forged. Where one of several can hold it, the others are reported.
+func (s *session) neverFits(size int64) error {
+	if s.tx.limited < len(s.tx.recipients) || size <= s.tx.room {
+		return nil
+	}
+	status := overQuota
+	if len(s.tx.recipients) == 1 {
+		status = overQuota.WithText("%s... The message is larger than all the mail that the mailbox may hold", s.tx.recipients[0].ForwardPath)
+	}
+	return &refusal{trail.Decision{Question: "can a mailbox hold the message?", Outcome: "refused", Rule: "the quota of every recipient",
+		Reason: fmt.Sprintf("it has %d octets, and %d may come at most", size, max(s.tx.room, 0))}, status}
 }
 
 // rcptBounce takes a bounce of a message that an alias forwarded: its recipient is the reverse-path that we wrote, which

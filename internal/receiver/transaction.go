@@ -30,6 +30,8 @@ type transaction struct {
 	accounts    []mail.Address       // those of the recipients that are ours
 	forwarded   []int                // recipients to whom an alias forwards the message
 	known       map[mail.Address]int // the last recipient that is whom, by identity
+	limited     int                  // those of the recipients whose mailboxes have a quota
+	room        int64                // octets of the largest message, as stored, that one of these could ever hold
 }
 
 // commitTries is how often a batch is made. The first may meet a mailbox that was deleted a moment ago, the others an id
@@ -106,6 +108,10 @@ func (s *session) commit(ctx context.Context, draft *bodies.Draft, h *header) ma
 			break
 		}
 	}
+	if policy, ok := errors.AsType[*refusal](err); ok {
+		s.refuse(policy.decision, policy.status, "")
+		return policy.status
+	}
 	return s.failed("message could not be committed", err)
 }
 
@@ -115,6 +121,9 @@ func (s *session) tryCommit(ctx context.Context, draft *bodies.Draft, h *header,
 	item := s.newItem(now, h)
 	added := append([]string{s.received(item.ID, now)}, h.added(item.ID, now)...)
 	prefix := []byte(strings.Join(added, ""))
+	if err := s.neverFits(int64(len(prefix)) + draft.Size()); err != nil {
+		return nil, err
+	}
 	var b store.Batch
 	var delivered []trail.Event
 	if atOnce {
