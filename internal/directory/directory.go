@@ -86,7 +86,7 @@ func New(st store.Store, configured []config.Domain, o Options) *Directory {
 		st: st, domains: newDomains(st, configured, o.Logger), hostname: strings.ToLower(o.Hostname), cost: o.Hash,
 		iterations: o.Iterations, fakes: newSecret("scram"), forwarders: newSecret("srs"),
 		hashing: make(chan struct{}, maxHashing), right: newRemembered(),
-		accounts: newLookups[Account](st, keys.Accounts(""), keys.Domains()),
-		targets:  newLookups[Resolution](st, keys.Accounts(""), keys.Aliases(""), keys.Domains()),
+		accounts: newLookups(st, func(Account) int { return 1 }, keys.Accounts(""), keys.Domains()),
+		targets:  newLookups(st, func(r Resolution) int { return len(r.Targets) }, keys.Accounts(""), keys.Aliases(""), keys.Domains()),
 	}
 }
