@@ -141,6 +141,30 @@ func TestAliasChainsAreBounded(t *testing.T) {
 	}
 }
 
+// An account that somebody else's mail comes to is not removed, be it under an address with a tag, or as a postmaster.
+func TestRemoveAnAccountInUse(t *testing.T) {
+	t.Parallel()
+	d := New(open(t), configured("a.test", "b.test Zoe+pm@a.test"), cheap)
+	for _, name := range []string{"alice", "bob", "bob+own", "carol", "zoe", "dan"} {
+		add(t, d, name+"@a.test", "secret")
+	}
+	mustPut(t, d, "carol+own@a.test", "dan@a.test")
+	mustPut(t, d, "one@a.test", "Alice+x@a.test", "bob+own@a.test", "carol+own@a.test")
+	for name, want := range map[string]string{
+		"alice": "the alias one@a.test leads to it", "bob+own": "the alias one@a.test leads to it", "zoe": "the domain b.test has it as its postmaster",
+		"dan": "the alias carol+own@a.test leads to it", "bob": "", "carol": "",
+	} {
+		var b store.Batch
+		err := d.Remove(t.Context(), &b, address(t, name+"@a.test"))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || len(b.Deletes) > 0) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+	if account, err := d.Lookup(t.Context(), address(t, "postmaster@b.test")); err != nil || account.Key() != "zoe@a.test" {
+		t.Errorf("the postmaster with a tag is %s, %v", account.Address, err)
+	}
+}
+
 // strangers returns that many addresses of another server.
 func strangers(name string, n int) (to []string) {
 	for i := range n {
