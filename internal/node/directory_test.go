@@ -170,6 +170,14 @@ func TestForwarding(t *testing.T) {
 	if err := submitPlain(addressOf(here, "smtp"), "", path, "Subject: bounce\r\n\r\nx\r\n"); err != nil {
 		t.Errorf("a bounce: %v", err)
 	}
+	bounce, err := here.Route(t.Context(), mail.Address{}, mail.Address{Local: strings.TrimSuffix(path, "@example.test"), Domain: "example.test"})
+	if err != nil || !answers(bounce, "stranger@far.test") || answers(bounce, "nobody's") {
+		t.Errorf("the way of a bounce: %+v, %v", bounce, err)
+	}
+	spam, err := here.Route(t.Context(), author, mail.Address{Local: strings.TrimSuffix(path, "@example.test"), Domain: "example.test"})
+	if err != nil || len(spam.Steps) != 1 || !answers(spam, "not for this message: 550") {
+		t.Errorf("the way of what is no bounce: %+v, %v", spam, err)
+	}
 	// The other server refuses this one: the report goes to its author.
 	if err := submitPlain(addressOf(here, "smtp"), author.String(), gone.String(), "Subject: x\r\n\r\nx\r\n"); err != nil {
 		t.Fatal(err)
@@ -205,6 +213,9 @@ func TestUnreadableDomainIsNotForeign(t *testing.T) {
 	const letter = "Subject: x\r\n\r\nx\r\n"
 	if err := submitPlain(addressOf(n, "smtp"), "me@a.test", "you@bad.test", letter); err == nil || !strings.HasPrefix(err.Error(), `451 "4.3.0 `) {
 		t.Errorf("the domain that cannot be read: %v", err)
+	}
+	if r, err := n.Route(t.Context(), mail.Address{}, mail.Address{Local: "you", Domain: "bad.test"}); err != nil || !answers(r, "not to be told now: 451") {
+		t.Errorf("its route: %+v, %v", r, err)
 	}
 	if err := submitPlain(addressOf(n, "smtp"), "me@a.test", "you@good.test", letter); err != nil {
 		t.Errorf("another domain: %v", err)
