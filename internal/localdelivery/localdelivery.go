@@ -68,6 +68,7 @@ func New(o Options) *Agent {
 // Outcomes of filing.
 var (
 	filed     = mail.NewStatus(250, "2.1.5", "filed")
+	expanded  = mail.NewStatus(250, "2.1.5", "passed on to the addresses of the alias")
 	noMailbox = mail.NewStatus(550, "5.1.1", "")
 	disabled  = mail.NewStatus(550, "5.2.1", "")
 	tooLarge  = mail.NewStatus(552, "5.2.2", "")
@@ -111,6 +112,10 @@ type delivery struct {
 // recipient decides about one recipient and files the message.
 func (d *delivery) recipient(ctx context.Context, r *spool.Recipient, hops message.Hops) spool.Outcome {
 	path := r.ForwardPath
+	if r.Expanded {
+		d.decided(path, "nobody's", "it is an alias, and each of its addresses is a recipient by itself", nil)
+		return spool.Outcome{Status: expanded}
+	}
 	account, err := d.agent.Directory.Lookup(ctx, path)
 	if errors.Is(err, directory.ErrNoAccount) {
 		status := noMailbox.WithText("%s: no such user here", path)

@@ -221,6 +221,19 @@ func TestOneCopyAcrossAttempts(t *testing.T) {
 	}
 }
 
+// An expanded alias is nobody's mail: there is a success to be told, and no mailbox is looked for.
+func TestExpanded(t *testing.T) {
+	r := newRig(t)
+	item := r.accept(letter, "list@b.test", "you@b.test", "you+list@b.test")
+	item.Recipients[0].Expanded, item.Recipients[2].Expanded = true, true
+	statuses, _ := r.deliver(item)
+	r.expect("outcomes", statuses, "list@b.test: 250 2.1.5 passed on to the addresses of the alias", "you@b.test: 250 2.1.5 filed",
+		"you+list@b.test: 250 2.1.5 passed on to the addresses of the alias")
+	if n := len(r.read("you@b.test")); n != 1 {
+		t.Errorf("%d copies", n)
+	}
+}
+
 func TestLoops(t *testing.T) {
 	r := newRig(t)
 	for name, c := range map[string]struct{ content, want string }{

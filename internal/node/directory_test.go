@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"io"
 	"net/netip"
 	"net/smtp"
 	"strings"
@@ -225,6 +226,73 @@ func TestUnreadableDomainIsNotForeign(t *testing.T) {
 	}
 	if err := submitPlain(addressOf(n, "smtp"), "me@a.test", "you@bad.test", letter); err != nil {
 		t.Errorf("once it is mended: %v", err)
+	}
+}
+
+// TestExpandedReport: who asks for success at an alias with several targets gets one report, that it was expanded, and each
+// target its copy.
+func TestExpandedReport(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, nil)
+	addr := func(name string) mail.Address { return mail.Address{Local: name, Domain: "example.test"} }
+	for _, name := range []string{"author", "one", "two"} {
+		if err := n.AddAccount(t.Context(), addr(name), "secret"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	team := directory.Alias{Address: addr("team"), Targets: []mail.Address{addr("one"), addr("two")}}
+	if err := n.PutAlias(t.Context(), team, true); err != nil {
+		t.Fatal(err)
+	}
+	c, err := smtp.Dial(addressOf(n, "smtp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Hello("x.test"); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"MAIL FROM:<author@example.test> ENVID=QQ314159", "RCPT TO:<team@example.test> NOTIFY=SUCCESS,FAILURE"} {
+		if err := c.Text.PrintfLine("%s", line); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := c.Text.ReadResponse(250); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w, err := c.Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write([]byte("Subject: x\r\n\r\nx\r\n"))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var told []mailbox.Entry
+	for deadline := time.Now().Add(20 * time.Second); len(told) == 0 || len(n.inQueue(t)) > 0; time.Sleep(5 * time.Millisecond) {
+		if told = n.inboxOf(t, addr("author")); time.Now().After(deadline) {
+			t.Fatal("the author hears nothing")
+		}
+	}
+	if len(told) != 1 || len(n.inboxOf(t, addr("one"))) != 1 || len(n.inboxOf(t, addr("two"))) != 1 {
+		t.Errorf("%d reports, %d and %d copies", len(told), len(n.inboxOf(t, addr("one"))), len(n.inboxOf(t, addr("two"))))
+	}
+	m, err := n.mailboxes.Open(t.Context(), told[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	text, err := io.ReadAll(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Final-Recipient: rfc822; team@example.test\r\nAction: expanded\r\nStatus: 2.1.5\r\n", "Original-Envelope-Id: QQ314159\r\n"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if strings.Contains(string(text), "one@example.test") {
+		t.Errorf("it tells of a target:\n%s", text)
 	}
 }
 

@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,5 +75,34 @@ func TestOneCopyForSeveralAliases(t *testing.T) {
 	item := s.newItem(time.Now(), &header{})
 	if item.Recipients[1].Original != alias(0) || item.Recipients[302].ForwardPath != shouting.Path {
 		t.Errorf("%+v, %+v", item.Recipients[1], item.Recipients[302])
+	}
+}
+
+// TestReportsOfAnAlias: one with several targets is reported as expanded, if success is asked for, and its targets are told of
+// the rest; one with a single target passes on what was asked (RFC 3461 §5.2.7).
+func TestReportsOfAnAlias(t *testing.T) {
+	for _, test := range []struct{ rcpt, want string }{
+		{"list@example.test> NOTIFY=SUCCESS ORCPT=rfc822;x@y.test", "list@example.test 2 x@y.test true; alice@example.test 1 x@y.test; you@example.net 1 x@y.test"},
+		{"List@example.test> NOTIFY=SUCCESS,FAILURE", "List@example.test 2  true; alice@example.test 4; you@example.net 4"},
+		{"list@example.test> NOTIFY=FAILURE,DELAY ORCPT=rfc822;x@y.test", "alice@example.test 12 x@y.test; you@example.net 12 x@y.test"},
+		{"list@example.test> NOTIFY=NEVER", "alice@example.test 1; you@example.net 1"},
+		{"list@example.test>", "alice@example.test 0; you@example.net 0"},
+		{"any@example.test> NOTIFY=SUCCESS ORCPT=rfc822;x@y.test", "alice@example.test 2 x@y.test"},
+		{"alice@example.test> NOTIFY=SUCCESS", "alice@example.test 2"},
+	} {
+		b := newBench(t, "L: MTA aliases\nS: 220 *\nC: EHLO x.test\n"+strings.Repeat("S: 250-*\n", 9)+"S: 250 HELP\nC: MAIL FROM:<me@a.test>\nS: 250 *\nC: RCPT TO:<"+test.rcpt+
+			"\nS: 250 *\nC: DATA\nS: 354 *\nC: Subject: x\nC: \nC: .\nS: 250 *\nC: QUIT\nS: 221 *\nV: local | * | *\n")
+		b.play()
+		var got []string
+		for _, r := range b.items[0].Recipients {
+			text := fmt.Sprintf("%s %d %s", r.ForwardPath, r.Report.Notify, r.Report.Original.Address)
+			if r.Expanded {
+				text += " true"
+			}
+			got = append(got, strings.TrimSpace(text))
+		}
+		if joined := strings.Join(got, "; "); joined != test.want {
+			t.Errorf("%s: %s, want %s", test.rcpt, joined, test.want)
+		}
 	}
 }

@@ -72,10 +72,27 @@ func (s *session) rcptTargets(ctx context.Context, forward mail.Address, report 
 		s.refuse(d, status, forward.String())
 		return status
 	}
+	if len(found.Targets) > 1 && report.Notify&mail.NotifySuccess != 0 {
+		report = s.expand(forward, report)
+	}
 	for _, t := range targets {
 		s.addTarget(forward, report, found.Alias, t)
 	}
 	return s.rcptTaken(forward, d)
+}
+
+// expand adds what reports the success of an alias with several targets, and returns what is to be reported on each of them:
+// all that was asked for but the success (RFC 3461 §5.2.7.3 c).
+func (s *session) expand(alias mail.Address, report mail.Report) mail.Report {
+	success := mail.Report{Notify: mail.NotifySuccess, Original: report.Original}
+	who := mail.Address{Domain: alias.Key()} // the alias, which no target is taken for
+	if s.addRecipient(who, spool.Recipient{ForwardPath: alias, Report: success, State: spool.Pending, Expanded: true}) {
+		s.tx.limited++ // nothing is too large for it
+	}
+	if report.Notify &^= mail.NotifySuccess; report.Notify == 0 {
+		report.Notify = mail.NotifyNever
+	}
+	return report
 }
 
 func (s *session) addTarget(forward mail.Address, report mail.Report, alias bool, t directory.Target) {

@@ -30,7 +30,7 @@ type transaction struct {
 	accounts    []mail.Address       // those of the recipients that are ours
 	forwarded   []int                // recipients to whom an alias forwards the message
 	known       map[mail.Address]int // the last recipient that is whom, by identity
-	limited     int                  // those of the recipients whose mailboxes have a quota
+	limited     int                  // recipients for whom a message may be too large: their mailboxes have a quota
 	room        int64                // octets of the largest message, as stored, that one of these could ever hold
 }
 
@@ -178,7 +178,9 @@ func (s *session) needsUTF8(h *header) bool {
 	if h.utf8 && s.tx.params.UTF8 || !isASCII(h.sender.Local) || !isASCII(s.tx.reversePath.Local) {
 		return true
 	}
-	return slices.ContainsFunc(s.tx.recipients, func(r spool.Recipient) bool { return !isASCII(r.ForwardPath.Local) })
+	return slices.ContainsFunc(s.tx.recipients, func(r spool.Recipient) bool {
+		return !r.Expanded && !isASCII(r.ForwardPath.Local)
+	})
 }
 
 // received builds the trace field (RFC 5321 §4.4): what the peer claimed, what we saw, and the id.
