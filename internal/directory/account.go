@@ -63,7 +63,10 @@ func (d *Directory) Lookup(ctx context.Context, addr mail.Address) (Account, err
 }
 
 func (d *Directory) lookup(snap store.Snapshot, addr mail.Address) (Account, error) {
-	domain, local := d.domain(strings.ToLower(addr.Domain))
+	domain, local, err := d.find(strings.ToLower(addr.Domain))
+	if err != nil {
+		return Account{}, err
+	}
 	if !local {
 		if !d.isOwn(addr) {
 			return Account{}, ErrNoAccount
@@ -103,11 +106,20 @@ func cutTag(addr mail.Address) (base mail.Address, tagged bool) {
 // postmaster returns the account that the domain names, else its first.
 func (d *Directory) postmaster(snap store.Snapshot, domain Domain) (Account, error) {
 	if named, err := mail.ParseAddress(domain.Postmaster); err == nil && d.IsLocal(named.Domain) {
-		if account, err := get(snap, named); !errors.Is(err, ErrNoAccount) {
+		if account, err := getTagged(snap, named); !errors.Is(err, ErrNoAccount) {
 			return account, err
 		}
 	}
 	return first(snap, domain.Name)
+}
+
+// getTagged returns the account of that very name, or else the one of the name without its tag.
+func getTagged(snap store.Snapshot, addr mail.Address) (Account, error) {
+	account, err := get(snap, addr)
+	if base, tagged := cutTag(addr); tagged && errors.Is(err, ErrNoAccount) {
+		return get(snap, base)
+	}
+	return account, err
 }
 
 // first returns the account of a domain that was created first.
@@ -189,29 +201,74 @@ func (d *Directory) Update(ctx context.Context, b *store.Batch, addr mail.Addres
 	return nil
 }
 
-// Remove adds to the batch the end of an account; its mail is the mailboxes' business. Aliases that lead to it must have
-// been changed before. The commit fails with store.ErrConflict if the account was changed meanwhile.
+// Remove adds to the batch the end of an account; its mail is the mailboxes' business. Aliases that lead to it, and domains
+// whose postmaster it is by name, must have been changed before. The commit fails with store.ErrConflict if the account was
+// changed meanwhile.
 func (d *Directory) Remove(ctx context.Context, b *store.Batch, addr mail.Address) error {
 	_, version, err := d.versioned(ctx, addr)
 	if err != nil {
 		return err
 	}
-	aliases, err := d.Aliases(ctx, "")
-	if err != nil {
-		return err
-	}
-	for _, a := range aliases {
-		for _, t := range a.Targets {
-			if t.Key() == addr.Key() && a.Address.Key() != addr.Key() {
-				return fmt.Errorf("account %s: the alias %s leads to it; change or remove that first", addr, a.Address)
-			}
-		}
+	if err := d.checkUnused(ctx, addr); err != nil {
+		return fmt.Errorf("account %s: %w", addr, err)
 	}
 	b.Check(keys.Account(addr), version)
 	b.Delete(keys.Account(addr))
 	b.Delete(keys.Password(addr))
 	b.Delete(keys.SCRAM(addr))
 	return nil
+}
+
+// checkUnused says who else's mail comes to an account.
+func (d *Directory) checkUnused(ctx context.Context, addr mail.Address) error {
+	aliases, err := d.Aliases(ctx, "")
+	if err != nil {
+		return err
+	}
+	snap, err := d.st.Snapshot()
+	if err != nil {
+		return err
+	}
+	defer snap.Close()
+	for _, a := range aliases {
+		for _, t := range a.Targets {
+			leads, err := leadsTo(snap, t, addr)
+			if err != nil {
+				return err
+			}
+			if leads && a.Address.Key() != addr.Key() {
+				return fmt.Errorf("the alias %s leads to it; change or remove that first", a.Address)
+			}
+		}
+	}
+	for _, x := range d.domains.get().all {
+		named, err := mail.ParseAddress(x.Postmaster)
+		if err != nil {
+			continue
+		}
+		if leads, err := leadsTo(snap, named, addr); err != nil {
+			return err
+		} else if leads {
+			return fmt.Errorf("the domain %s has it as its postmaster; name another one first", x.Name)
+		}
+	}
+	return nil
+}
+
+// leadsTo says whether an address is that of an account, by itself or by its name without the tag.
+func leadsTo(snap store.Snapshot, addr, account mail.Address) (bool, error) {
+	addr.Domain = strings.ToLower(addr.Domain)
+	base, tagged := cutTag(addr)
+	if !tagged || base.Key() != account.Key() || addr.Key() == account.Key() {
+		return addr.Key() == account.Key(), nil
+	}
+	_, err := get(snap, addr)
+	if errors.Is(err, ErrNoAccount) {
+		if _, _, err = getAlias(snap, addr); errors.Is(err, ErrNoAlias) {
+			return true, nil
+		}
+	}
+	return false, err
 }
 
 func (d *Directory) versioned(ctx context.Context, addr mail.Address) (Account, store.Version, error) {

@@ -60,26 +60,26 @@ func (d *Directory) PutAlias(ctx context.Context, b *store.Batch, a Alias, isNew
 	if err := d.checkTargets(snap, a); err != nil {
 		return fmt.Errorf("alias %s: %w", a.Address, err)
 	}
+	if err := d.checkAbove(snap, a, isNew); err != nil {
+		return fmt.Errorf("alias %s: %w", a.Address, err)
+	}
 	b.Check(keys.Alias(a.Address), version)
 	b.Put(keys.Alias(a.Address), a.encode())
 	return nil
 }
 
-// checkTargets says what is wrong with the targets of an alias that is to be: each of ours leads to somebody, and none
-// back to it.
+// checkTargets says what is wrong with the targets of an alias that is to be: each of ours leads to somebody, none back to
+// it, and all together to no more than are followed.
 func (d *Directory) checkTargets(snap store.Snapshot, a Alias) error {
 	if len(a.Targets) == 0 || len(a.Targets) > maxTargets {
 		return fmt.Errorf("it needs from 1 to %d targets", maxTargets)
 	}
+	e := &expansion{d: d, snap: snap, planned: &a, trail: []string{a.Address.Key()}}
 	for _, t := range a.Targets {
 		if t.Local == CatchAll || t.Domain == "" {
 			return fmt.Errorf("the target %s is no address of somebody", t)
 		}
-		if !d.IsLocal(t.Domain) {
-			continue
-		}
-		e := &expansion{d: d, snap: snap, planned: &a, trail: []string{a.Address.Key()}}
-		switch err := e.address(t, 1); {
+		switch err := e.target(t, 0); {
 		case errors.Is(err, ErrNoAccount) && t.Key() == a.Address.Key():
 			return errors.New("it leads to itself, which only an address with an account may")
 		case errors.Is(err, ErrNoAccount):

@@ -13,6 +13,7 @@ import (
 	"waybill/internal/mail"
 	"waybill/internal/srs"
 	"waybill/internal/store"
+	"waybill/internal/store/keys"
 )
 
 // put makes or changes an alias.
@@ -137,6 +138,140 @@ func TestAliasChainsAreBounded(t *testing.T) {
 	}
 	if err == nil || !strings.Contains(err.Error(), "aliases lead to aliases more than") {
 		t.Errorf("an endless chain: %v", err)
+	}
+}
+
+// An account that somebody else's mail comes to is not removed, be it under an address with a tag, or as a postmaster.
+func TestRemoveAnAccountInUse(t *testing.T) {
+	t.Parallel()
+	d := New(open(t), configured("a.test", "b.test Zoe+pm@a.test"), cheap)
+	for _, name := range []string{"alice", "bob", "bob+own", "carol", "zoe", "dan"} {
+		add(t, d, name+"@a.test", "secret")
+	}
+	mustPut(t, d, "carol+own@a.test", "dan@a.test")
+	mustPut(t, d, "one@a.test", "Alice+x@a.test", "bob+own@a.test", "carol+own@a.test")
+	for name, want := range map[string]string{
+		"alice": "the alias one@a.test leads to it", "bob+own": "the alias one@a.test leads to it", "zoe": "the domain b.test has it as its postmaster",
+		"dan": "the alias carol+own@a.test leads to it", "bob": "", "carol": "",
+	} {
+		var b store.Batch
+		err := d.Remove(t.Context(), &b, address(t, name+"@a.test"))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || len(b.Deletes) > 0) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+	if account, err := d.Lookup(t.Context(), address(t, "postmaster@b.test")); err != nil || account.Key() != "zoe@a.test" {
+		t.Errorf("the postmaster with a tag is %s, %v", account.Address, err)
+	}
+}
+
+// strangers returns that many addresses of another server.
+func strangers(name string, n int) (to []string) {
+	for i := range n {
+		to = append(to, fmt.Sprintf("%s-%d@c.test", name, i))
+	}
+	return to
+}
+
+// Who stands behind more targets than are followed is never left out in silence: neither when the alias is made, nor
+// when one below it grows, nor when mail comes.
+func TestTooManyTargets(t *testing.T) {
+	t.Parallel()
+	d := New(open(t), configured("a.test"), cheap)
+	add(t, d, "alice@a.test", "secret")
+	for _, name := range []string{"one", "two", "three"} {
+		mustPut(t, d, name+"@a.test", strangers(name, 400)...)
+	}
+	err := put(t, d, true, "all@a.test", "one@a.test", "two@a.test", "three@a.test", "alice@a.test")
+	if !errors.Is(err, ErrTooFar) || !strings.Contains(err.Error(), "more than 1000 addresses") {
+		t.Errorf("1201 targets: %v", err)
+	}
+	mustPut(t, d, "some@a.test", "one@a.test", "two@a.test", "alice@a.test", "one@a.test")
+	if found, err := d.Resolve(t.Context(), address(t, "some@a.test")); err != nil || len(found.Targets) != 801 {
+		t.Errorf("801 targets: %d, %v", len(found.Targets), err)
+	}
+	err = put(t, d, false, "two@a.test", strangers("more", 600)...)
+	if !errors.Is(err, ErrTooFar) || !strings.Contains(err.Error(), "the alias some@a.test leads to it") {
+		t.Errorf("a list that grows below another: %v", err)
+	}
+	var b store.Batch
+	if err := d.RemoveAlias(t.Context(), &b, address(t, "two@a.test")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.st.Commit(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	if err = put(t, d, true, "two@a.test", strangers("more", 600)...); !errors.Is(err, ErrTooFar) {
+		t.Errorf("a list that is made anew below another: %v", err)
+	}
+	// An older version's doing.
+	force(t, d, "two@a.test", strangers("more", 600)...)
+	if found, err := d.Resolve(t.Context(), address(t, "some@a.test")); !errors.Is(err, ErrTooFar) {
+		t.Errorf("1001 targets: %d of them, %v", len(found.Targets), err)
+	}
+	if err := put(t, d, false, "one@a.test", strangers("one", 400)...); err != nil {
+		t.Errorf("what is no worse than before: %v", err)
+	}
+}
+
+// force writes an alias that PutAlias would refuse.
+func force(t *testing.T, d *Directory, from string, to ...string) {
+	t.Helper()
+	a := Alias{Address: address(t, from), Created: time.Now()}
+	for _, text := range to {
+		a.Targets = append(a.Targets, address(t, text))
+	}
+	var b store.Batch
+	b.Put(keys.Alias(a.Address), a.encode())
+	if _, err := d.st.Commit(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A chain does not grow too long from below: be it by other targets of an alias, or by one in the place of an account.
+func TestChainGrowsFromBelow(t *testing.T) {
+	t.Parallel()
+	d := New(open(t), configured("a.test"), cheap)
+	add(t, d, "alice@a.test", "secret")
+	add(t, d, "bob@a.test", "secret")
+	for name, end := range map[string]string{"x": "alice@a.test", "y": "bob@a.test"} {
+		below := end
+		for i := range 9 {
+			next := fmt.Sprintf("%s%d@a.test", name, i)
+			mustPut(t, d, next, below)
+			below = next
+		}
+	}
+	if err := put(t, d, false, "x0@a.test", "y8@a.test"); !errors.Is(err, ErrTooFar) || !strings.Contains(err.Error(), "@a.test leads to it") {
+		t.Errorf("the lowest of nine over nine others: %v", err)
+	}
+	if err := put(t, d, true, "alice@a.test", "y8@a.test"); !errors.Is(err, ErrTooFar) {
+		t.Errorf("an alias where an account was: %v", err)
+	}
+	if err := put(t, d, false, "x0@a.test", "bob@a.test"); err != nil {
+		t.Error(err)
+	}
+	if got := resolved(t, d, "x8@a.test"); got != "bob@a.test" {
+		t.Errorf("x8@a.test leads to %s", got)
+	}
+}
+
+// Aliases that lead to the same ones over and over are followed once.
+func TestAliasesThatMeetAgain(t *testing.T) {
+	t.Parallel()
+	d := New(open(t), configured("a.test"), cheap)
+	add(t, d, "alice@a.test", "secret")
+	below := []string{"alice@a.test"}
+	for level := range 9 {
+		var names []string
+		for i := range 8 {
+			names = append(names, fmt.Sprintf("l%d-%d@a.test", level, i))
+			mustPut(t, d, names[i], below...)
+		}
+		below = names
+	}
+	if got := resolved(t, d, "l8-0@a.test"); got != "alice@a.test" {
+		t.Errorf("it leads to %s", got)
 	}
 }
 

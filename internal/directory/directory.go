@@ -12,6 +12,7 @@ package directory
 
 import (
 	"errors"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 
@@ -26,6 +27,11 @@ var (
 	ErrNoAccount = errors.New("no such account")
 	// ErrNoAlias: there is no alias of that address.
 	ErrNoAlias = errors.New("no such alias")
+	// ErrTooFar: the aliases behind an address lead to more addresses, or through more aliases, than are followed; nobody is
+	// left out in silence.
+	ErrTooFar = errors.New("aliases lead too far")
+	// ErrUnreadable: whether and how an address is ours cannot be read in the store.
+	ErrUnreadable = errors.New("the record of the domain cannot be read")
 	// ErrCredentials: there is no such account, or the password is wrong; which of both is not told.
 	ErrCredentials = errors.New("no such account and password")
 	// ErrBusy: so many passwords are being checked that this one would have to wait too long.
@@ -38,6 +44,7 @@ type Options struct {
 	Hash     Cost   // of new passwords; zero: DefaultCost; tests take less
 	// Iterations of PBKDF2 for new SCRAM keys; 0: scram.Iterations; tests take less.
 	Iterations int
+	Logger     *slog.Logger // default: discards
 }
 
 // Directory is the accounts and aliases of a store, and the domains of it and of a configuration. It is safe for
@@ -72,11 +79,14 @@ func New(st store.Store, configured []config.Domain, o Options) *Directory {
 	if o.Iterations == 0 {
 		o.Iterations = scram.Iterations
 	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	return &Directory{
-		st: st, domains: newDomains(st, configured), hostname: strings.ToLower(o.Hostname), cost: o.Hash,
+		st: st, domains: newDomains(st, configured, o.Logger), hostname: strings.ToLower(o.Hostname), cost: o.Hash,
 		iterations: o.Iterations, fakes: newSecret("scram"), forwarders: newSecret(ForwardSecret),
 		hashing: make(chan struct{}, maxHashing), right: newRemembered(),
-		accounts: newLookups[Account](st, keys.Accounts(""), keys.Domains()),
-		targets:  newLookups[Resolution](st, keys.Accounts(""), keys.Aliases(""), keys.Domains()),
+		accounts: newLookups(st, func(Account) int { return 1 }, keys.Accounts(""), keys.Domains()),
+		targets:  newLookups(st, func(r Resolution) int { return len(r.Targets) }, keys.Accounts(""), keys.Aliases(""), keys.Domains()),
 	}
 }

@@ -241,3 +241,35 @@ func TestLookupsAreBounded(t *testing.T) {
 		t.Errorf("%d addresses are remembered", len(d.accounts.known))
 	}
 }
+
+// TestTagsDoNotFillMemory: what is remembered is bounded by what it leads to, not only by the number of addresses, of which a
+// stranger can make any number with tags.
+func TestTagsDoNotFillMemory(t *testing.T) {
+	t.Parallel()
+	d := New(open(t), configured("a.test"), cheap)
+	mustPut(t, d, "all@a.test", strangers("somebody", maxTargets)...)
+	mustPut(t, d, "one@a.test", "somebody@c.test")
+	held := func() (n int) {
+		for _, found := range d.targets.known {
+			n += len(found.Targets)
+		}
+		return n
+	}
+	for i := range 3 * maxHeld / maxTargets {
+		for _, local := range []string{"all+%d", "one+%d", "all+%d"} { // the second time from memory
+			if _, err := d.Resolve(t.Context(), mail.Address{Local: fmt.Sprintf(local, i), Domain: "a.test"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := held(); n > maxHeld || n != d.targets.held {
+			t.Fatalf("%d targets are remembered, counted as %d", n, d.targets.held)
+		}
+	}
+	if len(d.targets.known) < maxHeld/maxTargets {
+		t.Errorf("%d addresses are remembered", len(d.targets.known))
+	}
+	mustPut(t, d, "two@a.test", "somebody@c.test")
+	if d.targets.get(mail.Address{}); d.targets.held != 0 || len(d.targets.known) != 0 {
+		t.Errorf("after a change %d are counted", d.targets.held)
+	}
+}

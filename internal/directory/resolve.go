@@ -26,7 +26,8 @@ type Resolution struct {
 	Rule    string   // what decided, for the waybill
 }
 
-// Resolve returns who gets the mail for an address of ours, aliases followed. Errors: ErrNoAccount, those of the store.
+// Resolve returns who gets the mail for an address of ours, aliases followed. Errors: ErrNoAccount, ErrTooFar,
+// ErrUnreadable, those of the store.
 func (d *Directory) Resolve(ctx context.Context, addr mail.Address) (Resolution, error) {
 	if err := ctx.Err(); err != nil {
 		return Resolution{}, err
@@ -76,7 +77,8 @@ type expansion struct {
 	snap    store.Snapshot
 	planned *Alias // counts as there already
 
-	trail   []string // aliases on the way, by key
+	trail   []string        // aliases on the way, by key
+	passed  map[string]bool // aliases whose targets are all added, by key
 	targets []Target
 	added   map[string]bool // by key
 	alias   bool
@@ -84,15 +86,18 @@ type expansion struct {
 	circle  string // an alias that leads back to one on the way
 }
 
-// address adds the targets of an address. Errors: ErrNoAccount, those of the store.
+// address adds the targets of an address. Errors: ErrNoAccount, ErrTooFar, those of the store.
 func (e *expansion) address(addr mail.Address, depth int) error {
-	addr, local := e.localised(addr)
+	addr, local, err := e.localised(addr)
+	if err != nil {
+		return err
+	}
 	if !local {
 		account, err := e.d.lookup(e.snap, addr) // the host's own postmaster, or nobody
-		if err == nil {
-			e.account(addr, account, depth)
+		if err != nil {
+			return err
 		}
-		return err
+		return e.account(addr, account, depth)
 	}
 	names := []mail.Address{addr}
 	if base, tagged := cutTag(addr); tagged {
@@ -123,18 +128,17 @@ func (e *expansion) named(addr, name mail.Address, depth int) (found bool, err e
 	if err != nil {
 		return false, err
 	}
-	e.account(addr, account, depth)
-	return true, nil
+	return true, e.account(addr, account, depth)
 }
 
 // unnamed looks for who gets what nobody has.
 func (e *expansion) unnamed(addr, base mail.Address, depth int) error {
 	if strings.EqualFold(base.Local, postmaster) {
 		account, err := e.d.lookup(e.snap, addr)
-		if err == nil {
-			e.account(addr, account, depth)
+		if err != nil {
+			return err
 		}
-		return err
+		return e.account(addr, account, depth)
 	}
 	all, err := e.get(mail.Address{Local: CatchAll, Domain: addr.Domain})
 	if errors.Is(err, ErrNoAlias) {
@@ -151,12 +155,12 @@ func (e *expansion) unnamed(addr, base mail.Address, depth int) error {
 }
 
 // localised gives an address of one of the domains the domain's own spelling.
-func (e *expansion) localised(addr mail.Address) (mail.Address, bool) {
-	domain, local := e.d.domain(strings.ToLower(addr.Domain))
+func (e *expansion) localised(addr mail.Address) (mail.Address, bool, error) {
+	domain, local, err := e.d.find(strings.ToLower(addr.Domain))
 	if local {
 		addr.Domain = domain.Name
 	}
-	return addr, local
+	return addr, local, err
 }
 
 func (e *expansion) get(addr mail.Address) (Alias, error) {
@@ -178,28 +182,38 @@ func (e *expansion) enter(a Alias, depth int) (entered bool, err error) {
 			return false, nil
 		}
 	}
+	if e.passed[key] { // or aliases that lead to the same ones would be followed without end
+		return true, nil
+	}
 	if depth >= maxDepth {
-		return true, fmt.Errorf("aliases lead to aliases more than %d times", maxDepth)
+		return true, fmt.Errorf("%w: aliases lead to aliases more than %d times", ErrTooFar, maxDepth)
 	}
 	e.trail = append(e.trail, key)
 	defer func() { e.trail = e.trail[:len(e.trail)-1] }()
 	if depth == 0 {
 		e.alias, e.rule = true, ruleOf(a)
 	}
-	before := len(e.targets)
 	for _, t := range a.Targets {
-		if !e.d.IsLocal(t.Domain) {
-			e.add(Target{Path: t, Forwarded: true})
-			continue
-		}
-		if err := e.address(t, depth+1); err != nil && !errors.Is(err, ErrNoAccount) { // who has gone is left out
+		if err := e.target(t, depth); err != nil && !errors.Is(err, ErrNoAccount) { // who has gone is left out
 			return true, err
 		}
 	}
-	if len(e.targets) == before && depth == 0 {
+	if e.passed == nil {
+		e.passed = map[string]bool{}
+	}
+	e.passed[key] = true
+	if len(e.targets) == 0 && depth == 0 {
 		return true, ErrNoAccount
 	}
 	return true, nil
+}
+
+// target adds what one target of an alias leads to.
+func (e *expansion) target(t mail.Address, depth int) error {
+	if e.d.IsLocal(t.Domain) {
+		return e.address(t, depth+1)
+	}
+	return e.add(Target{Path: t, Forwarded: true})
 }
 
 func ruleOf(a Alias) string {
@@ -211,22 +225,26 @@ func ruleOf(a Alias) string {
 	return text
 }
 
-func (e *expansion) account(path mail.Address, account Account, depth int) {
+func (e *expansion) account(path mail.Address, account Account, depth int) error {
 	if depth == 0 {
 		e.rule = "account " + account.Address.String()
 	}
-	e.add(Target{Path: path, Account: account})
+	return e.add(Target{Path: path, Account: account})
 }
 
 // add adds a target, once.
-func (e *expansion) add(t Target) {
+func (e *expansion) add(t Target) error {
 	key := t.Path.Key()
-	if e.added[key] || len(e.targets) >= maxTargets {
-		return
+	if e.added[key] {
+		return nil
+	}
+	if len(e.targets) == maxTargets {
+		return fmt.Errorf("%w: aliases lead to more than %d addresses", ErrTooFar, maxTargets)
 	}
 	if e.added == nil {
 		e.added = map[string]bool{}
 	}
 	e.added[key] = true
 	e.targets = append(e.targets, t)
+	return nil
 }

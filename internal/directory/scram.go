@@ -58,10 +58,12 @@ func (d *Directory) keysOf(addr mail.Address) (Account, scram.Keys, error) {
 	defer snap.Close()
 	account, err := get(snap, addr)
 	value, _, err2 := snap.Get(keys.SCRAM(addr))
-	domain, local := d.domain(strings.ToLower(addr.Domain))
+	domain, local, err3 := d.find(strings.ToLower(addr.Domain))
 	switch {
 	case err != nil:
 		return Account{}, scram.Keys{}, err
+	case err3 != nil:
+		return Account{}, scram.Keys{}, err3
 	case account.Disabled:
 		return Account{}, scram.Keys{}, ErrNoAccount
 	case errors.Is(err2, store.ErrNotFound) || !local || domain.NoSCRAM:

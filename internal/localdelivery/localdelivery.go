@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -67,6 +68,7 @@ func New(o Options) *Agent {
 // Outcomes of filing.
 var (
 	filed     = mail.NewStatus(250, "2.1.5", "filed")
+	expanded  = mail.NewStatus(250, "2.1.5", "passed on to the addresses of the alias")
 	noMailbox = mail.NewStatus(550, "5.1.1", "")
 	disabled  = mail.NewStatus(550, "5.2.1", "")
 	tooLarge  = mail.NewStatus(552, "5.2.2", "")
@@ -87,7 +89,7 @@ func (g *Agent) Deliver(ctx context.Context, a spool.Attempt, b *store.Batch) ([
 	for _, i := range a.Recipients {
 		o := spool.Outcome{Status: localFail}
 		if err == nil {
-			o = d.recipient(ctx, a.Item.Recipients[i].ForwardPath, hops)
+			o = d.recipient(ctx, &a.Item.Recipients[i], hops)
 		} else {
 			g.Logger.Error("header could not be read", "message", a.Item.ID, "error", err)
 		}
@@ -108,7 +110,12 @@ type delivery struct {
 }
 
 // recipient decides about one recipient and files the message.
-func (d *delivery) recipient(ctx context.Context, path mail.Address, hops message.Hops) spool.Outcome {
+func (d *delivery) recipient(ctx context.Context, r *spool.Recipient, hops message.Hops) spool.Outcome {
+	path := r.ForwardPath
+	if r.Expanded {
+		d.decided(path, "nobody's", "it is an alias, and each of its addresses is a recipient by itself", nil)
+		return spool.Outcome{Status: expanded}
+	}
 	account, err := d.agent.Directory.Lookup(ctx, path)
 	if errors.Is(err, directory.ErrNoAccount) {
 		status := noMailbox.WithText("%s: no such user here", path)
@@ -129,7 +136,25 @@ func (d *delivery) recipient(ctx context.Context, path mail.Address, hops messag
 		d.decided(path, "loop", rule, &status)
 		return spool.Outcome{Status: status, Untold: untoldLoop}
 	}
+	if d.earlier(ctx, r, account.Key()) {
+		d.boxes[account.Key()] = true
+	}
 	return spool.Outcome{Status: d.file(ctx, path, account)}
+}
+
+// earlier says whether an attempt before this one filed the message for the account. The receiver lets only those be
+// several recipients who each want to hear of success.
+func (d *delivery) earlier(ctx context.Context, r *spool.Recipient, account string) bool {
+	if r.Report.Notify&mail.NotifySuccess == 0 {
+		return false
+	}
+	return slices.ContainsFunc(d.attempt.Item.Recipients, func(other spool.Recipient) bool {
+		if other.State != spool.Delivered || other.Report.Notify&mail.NotifySuccess == 0 {
+			return false
+		}
+		has, err := d.agent.Directory.Lookup(ctx, other.ForwardPath)
+		return err == nil && has.Key() == account
+	})
 }
 
 // untoldLoop: the receiver refuses a message in a loop while its client is still there to hear it. One that came by

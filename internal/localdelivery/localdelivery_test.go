@@ -196,6 +196,44 @@ func TestOneCopyForEachAccount(t *testing.T) {
 	}
 }
 
+// Who wants several reports gets one copy all the same, if one attempt does not reach them all.
+func TestOneCopyAcrossAttempts(t *testing.T) {
+	r := newRig(t)
+	item := r.accept(letter, "you@b.test", "other@b.test", "you+again@b.test", "you+quiet@b.test")
+	for i := range 3 {
+		item.Recipients[i].Report.Notify = mail.NotifySuccess
+	}
+	for _, recipients := range [][]int{{0, 1}, {2}} {
+		var b store.Batch
+		outcomes, _ := r.agent.Deliver(t.Context(), spool.Attempt{Item: item, Number: 1, NextHop: "b.test", Recipients: recipients}, &b)
+		for _, o := range outcomes {
+			if !o.Status.Success() {
+				t.Errorf("%v", o)
+			}
+		}
+		r.spool.Settle(&b, item, outcomes, item.Due.Add(time.Minute))
+		item.Version = r.commit(&b).Version
+	}
+	for _, account := range []string{"you@b.test", "other@b.test"} {
+		if n := len(r.read(account)); n != 1 {
+			t.Errorf("%s: %d copies", account, n)
+		}
+	}
+}
+
+// An expanded alias is nobody's mail: there is a success to be told, and no mailbox is looked for.
+func TestExpanded(t *testing.T) {
+	r := newRig(t)
+	item := r.accept(letter, "list@b.test", "you@b.test", "you+list@b.test")
+	item.Recipients[0].Expanded, item.Recipients[2].Expanded = true, true
+	statuses, _ := r.deliver(item)
+	r.expect("outcomes", statuses, "list@b.test: 250 2.1.5 passed on to the addresses of the alias", "you@b.test: 250 2.1.5 filed",
+		"you+list@b.test: 250 2.1.5 passed on to the addresses of the alias")
+	if n := len(r.read("you@b.test")); n != 1 {
+		t.Errorf("%d copies", n)
+	}
+}
+
 func TestLoops(t *testing.T) {
 	r := newRig(t)
 	for name, c := range map[string]struct{ content, want string }{

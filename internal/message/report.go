@@ -16,7 +16,8 @@ const (
 	ActionFailed    Action = "failed"
 	ActionDelayed   Action = "delayed"
 	ActionDelivered Action = "delivered"
-	ActionRelayed   Action = "relayed" // handed to a host that sends no reports
+	ActionRelayed   Action = "relayed"  // handed to a host that sends no reports
+	ActionExpanded  Action = "expanded" // an alias, passed on to its several addresses
 )
 
 // Report is a delivery status notification (RFC 3464): a message with a null reverse-path that tells the sender of
@@ -155,6 +156,8 @@ func (r Report) subject() string {
 		return "Your message was delivered"
 	case r.all(ActionRelayed):
 		return "Your message was passed on"
+	case r.all(ActionExpanded):
+		return "Your message was passed on to several addresses"
 	case r.all(ActionDelayed):
 		return "Your message is delayed; it is tried again"
 	case r.all(ActionFailed):

@@ -88,6 +88,11 @@ func documents() map[string]Report {
 			p.Action, p.Status = ActionRelayed, mail.NewStatus(250, "", "taken")
 			p.Diagnostic = p.Status
 		}),
+		"rfc3461-5.2.7.3-expanded": one(func(r *Report, p *ReportRecipient) {
+			wishes(r, p)
+			p.Action, p.RemoteMTA, p.Diagnostic = ActionExpanded, "", mail.Status{}
+			p.Status = mail.NewStatus(250, "2.1.5", "passed on to the addresses of the alias")
+		}),
 		"rfc3461-returned": returning(example(), "Here is my data.\r\n"),
 		"rfc6533-7bit": one(func(_ *Report, p *ReportRecipient) {
 			p.ORCPT = mail.OriginalRecipient{Type: "utf-8", Address: "j\u00fcrgen+a@receivingemail.com"}

@@ -123,7 +123,7 @@ func statusCode(p ReportRecipient) string {
 	switch class := p.Status.Code / 100; {
 	case class == 2 || class == 4 || class == 5:
 		return fmt.Sprintf("%d.0.0", class)
-	case p.Action == ActionDelivered, p.Action == ActionRelayed:
+	case p.Action == ActionDelivered, p.Action == ActionRelayed, p.Action == ActionExpanded:
 		return "2.0.0"
 	case p.Action == ActionDelayed:
 		return "4.0.0"

@@ -39,6 +39,8 @@ func (r Report) opening() string {
 		return "Your message was delivered."
 	case r.all(ActionRelayed):
 		return "Your message was\npassed on to a server that does not report on it any further."
+	case r.all(ActionExpanded):
+		return "Your message was\npassed on to the several addresses that stand behind the one you wrote to."
 	case r.all(ActionDelayed):
 		return "Your message could not be\ndelivered yet. You need not do anything: it is tried again."
 	case r.all(ActionFailed):
@@ -50,6 +52,7 @@ func (r Report) opening() string {
 // results are what the text calls each Action.
 var results = map[Action]string{
 	ActionFailed: "not delivered", ActionDelayed: "not delivered yet", ActionDelivered: "delivered", ActionRelayed: "passed on",
+	ActionExpanded: "passed on to several addresses",
 }
 
 // write tells about one recipient.
@@ -61,6 +64,9 @@ func (p ReportRecipient) write(b *bytes.Buffer) {
 		return
 	case p.Action == ActionRelayed:
 		row(b, "To server", helloWord(p.RemoteMTA)+", which does not say that it sends reports of delivery: you may hear no more.")
+		return
+	case p.Action == ActionExpanded:
+		row(b, "From here on", "You are not told of each address that gets it, only of what fails, as far as you asked for that.")
 		return
 	}
 	cause, advice := Meaning(p.Status)

@@ -51,7 +51,7 @@ func newCore(o Options, observe func(trail.Event)) (*core, error) {
 	k.bodies = bodies.New(k.engine)
 	k.spool = spool.New(k.engine, k.bodies)
 	k.mailboxes = mailbox.New(k.engine, k.bodies)
-	k.directory = directory.New(k.engine, c.Domains, directory.Options{Hostname: c.Hostname})
+	k.directory = directory.New(k.engine, c.Domains, directory.Options{Hostname: c.Hostname, Logger: k.logger})
 	k.trail = trail.New(k.engine, trail.Options{Observe: observe, Logger: k.logger})
 	k.resolver = dns.NewClient(dns.ClientOptions{Servers: servers, Dial: k.dial, Logger: k.logger})
 	k.relay = relay.New(relay.Options{

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"fmt"
+	"io"
 	"net/netip"
 	"net/smtp"
 	"strings"
@@ -14,6 +16,8 @@ import (
 	"waybill/internal/mail"
 	"waybill/internal/mailbox"
 	"waybill/internal/message"
+	"waybill/internal/store"
+	"waybill/internal/store/keys"
 )
 
 // submitPlain hands a message over as a stranger's server does.
@@ -90,6 +94,39 @@ func TestQuotaRace(t *testing.T) {
 	}
 }
 
+// TestNeverFits: a message that is larger than the mailbox is refused at the dot, also where the octets that we add make it so;
+// it never becomes a report to a reverse-path that anybody can forge.
+func TestNeverFits(t *testing.T) {
+	t.Parallel()
+	const quota = 5000
+	n := startNode(t, func(c *config.Config) { c.Limits.MailboxSize = quota })
+	author := mail.Address{Local: "author", Domain: "example.test"} // to whom a report would come
+	var filed, refused int
+	for size := quota - 600; size < quota+40; size += 20 {
+		who := mail.Address{Local: fmt.Sprint("you", size), Domain: "example.test"}
+		if err := n.AddAccount(t.Context(), who, "secret"); err != nil {
+			t.Fatal(err)
+		}
+		content := "Subject: x\r\n\r\n" + strings.Repeat("0123456789abcdefgh\r\n", size/20)
+		err := submitPlain(addressOf(n, "smtp"), author.String(), who.String(), content)
+		entries := n.inboxOf(t, who)
+		switch {
+		case err == nil && len(entries) == 1 && refused == 0:
+			filed++
+		case err != nil && strings.HasPrefix(err.Error(), `552 "5.2.2 `) && len(entries) == 0:
+			refused++
+		default:
+			t.Errorf("%d octets: %v, %d in the mailbox", size, err, len(entries))
+		}
+	}
+	if filed == 0 || refused == 0 {
+		t.Errorf("%d filed, %d refused", filed, refused)
+	}
+	if due := n.inQueue(t); len(due) != 0 {
+		t.Errorf("in the queue: %v", due)
+	}
+}
+
 // TestForwarding: an alias here leads to an account of another server. What that server cannot take comes back to us, and goes
 // on to the author.
 func TestForwarding(t *testing.T) {
@@ -134,6 +171,14 @@ func TestForwarding(t *testing.T) {
 	if err := submitPlain(addressOf(here, "smtp"), "", path, "Subject: bounce\r\n\r\nx\r\n"); err != nil {
 		t.Errorf("a bounce: %v", err)
 	}
+	bounce, err := here.Route(t.Context(), mail.Address{}, mail.Address{Local: strings.TrimSuffix(path, "@example.test"), Domain: "example.test"})
+	if err != nil || !answers(bounce, "stranger@far.test") || answers(bounce, "nobody's") {
+		t.Errorf("the way of a bounce: %+v, %v", bounce, err)
+	}
+	spam, err := here.Route(t.Context(), author, mail.Address{Local: strings.TrimSuffix(path, "@example.test"), Domain: "example.test"})
+	if err != nil || len(spam.Steps) != 1 || !answers(spam, "not for this message: 550") {
+		t.Errorf("the way of what is no bounce: %+v, %v", spam, err)
+	}
 	// The other server refuses this one: the report goes to its author.
 	if err := submitPlain(addressOf(here, "smtp"), author.String(), gone.String(), "Subject: x\r\n\r\nx\r\n"); err != nil {
 		t.Fatal(err)
@@ -146,6 +191,108 @@ func TestForwarding(t *testing.T) {
 	route, err := here.Route(t.Context(), mail.Address{Local: "stranger", Domain: "far.test"}, alias)
 	if err != nil || !answers(route, to.String()) || !answers(route, "<SRS0=") {
 		t.Errorf("%+v, %v", route, err)
+	}
+}
+
+// TestUnreadableDomainIsNotForeign: mail for a domain whose record cannot be read is neither refused for good nor sent away.
+func TestUnreadableDomainIsNotForeign(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, nil)
+	for _, name := range []string{"bad.test", "good.test"} {
+		if err := n.PutDomain(t.Context(), control.DomainChange{Name: name, New: true}); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.AddAccount(t.Context(), mail.Address{Local: "you", Domain: name}, "secret"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var b store.Batch
+	b.Put(keys.Domain("bad.test"), []byte{0xff})
+	if _, err := n.engine.Commit(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	const letter = "Subject: x\r\n\r\nx\r\n"
+	if err := submitPlain(addressOf(n, "smtp"), "me@a.test", "you@bad.test", letter); err == nil || !strings.HasPrefix(err.Error(), `451 "4.3.0 `) {
+		t.Errorf("the domain that cannot be read: %v", err)
+	}
+	if r, err := n.Route(t.Context(), mail.Address{}, mail.Address{Local: "you", Domain: "bad.test"}); err != nil || !answers(r, "not to be told now: 451") {
+		t.Errorf("its route: %+v, %v", r, err)
+	}
+	if err := submitPlain(addressOf(n, "smtp"), "me@a.test", "you@good.test", letter); err != nil {
+		t.Errorf("another domain: %v", err)
+	}
+	if err := n.PutDomain(t.Context(), control.DomainChange{Name: "bad.test"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := submitPlain(addressOf(n, "smtp"), "me@a.test", "you@bad.test", letter); err != nil {
+		t.Errorf("once it is mended: %v", err)
+	}
+}
+
+// TestExpandedReport: who asks for success at an alias with several targets gets one report, that it was expanded, and each
+// target its copy.
+func TestExpandedReport(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, nil)
+	addr := func(name string) mail.Address { return mail.Address{Local: name, Domain: "example.test"} }
+	for _, name := range []string{"author", "one", "two"} {
+		if err := n.AddAccount(t.Context(), addr(name), "secret"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	team := directory.Alias{Address: addr("team"), Targets: []mail.Address{addr("one"), addr("two")}}
+	if err := n.PutAlias(t.Context(), team, true); err != nil {
+		t.Fatal(err)
+	}
+	c, err := smtp.Dial(addressOf(n, "smtp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Hello("x.test"); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"MAIL FROM:<author@example.test> ENVID=QQ314159", "RCPT TO:<team@example.test> NOTIFY=SUCCESS,FAILURE"} {
+		if err := c.Text.PrintfLine("%s", line); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := c.Text.ReadResponse(250); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w, err := c.Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write([]byte("Subject: x\r\n\r\nx\r\n"))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var told []mailbox.Entry
+	for deadline := time.Now().Add(20 * time.Second); len(told) == 0 || len(n.inQueue(t)) > 0; time.Sleep(5 * time.Millisecond) {
+		if told = n.inboxOf(t, addr("author")); time.Now().After(deadline) {
+			t.Fatal("the author hears nothing")
+		}
+	}
+	if len(told) != 1 || len(n.inboxOf(t, addr("one"))) != 1 || len(n.inboxOf(t, addr("two"))) != 1 {
+		t.Errorf("%d reports, %d and %d copies", len(told), len(n.inboxOf(t, addr("one"))), len(n.inboxOf(t, addr("two"))))
+	}
+	m, err := n.mailboxes.Open(t.Context(), told[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	text, err := io.ReadAll(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Final-Recipient: rfc822; team@example.test\r\nAction: expanded\r\nStatus: 2.1.5\r\n", "Original-Envelope-Id: QQ314159\r\n"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if strings.Contains(string(text), "one@example.test") {
+		t.Errorf("it tells of a target:\n%s", text)
 	}
 }
 

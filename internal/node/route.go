@@ -10,6 +10,7 @@ import (
 	"waybill/internal/control"
 	"waybill/internal/directory"
 	"waybill/internal/mail"
+	"waybill/internal/srs"
 	"waybill/internal/store"
 	"waybill/internal/trail"
 )
@@ -53,10 +54,19 @@ func (t *tracer) add(s control.RouteStep) { t.route.Steps = append(t.route.Steps
 
 // local tells who gets mail for an address of ours.
 func (t *tracer) local(ctx context.Context, to mail.Address) error {
+	if srs.Is(to) {
+		if taken, err := t.bounce(ctx, to); taken || err != nil {
+			return err
+		}
+	}
 	question := "whose is " + to.String() + "?"
 	found, err := t.directory.Resolve(ctx, to)
 	if errors.Is(err, directory.ErrNoAccount) {
 		t.add(control.RouteStep{Question: question, Answer: "nobody's: 550 5.1.1 User unknown", Rule: "no account, alias or catch-all has it", Bad: true})
+		return nil
+	}
+	if errors.Is(err, directory.ErrTooFar) || errors.Is(err, directory.ErrUnreadable) {
+		t.add(control.RouteStep{Question: question, Answer: "not to be told now: 451", Rule: err.Error(), Bad: true})
 		return nil
 	}
 	if err != nil {
@@ -82,6 +92,45 @@ func (t *tracer) local(ctx context.Context, to mail.Address) error {
 		}
 	}
 	return nil
+}
+
+// bounce tells where a bounce goes whose recipient is a reverse-path that we wrote; taken is false if it only looks so.
+func (t *tracer) bounce(ctx context.Context, to mail.Address) (taken bool, err error) {
+	author, err := t.directory.Unwrap(ctx, to, time.Now())
+	if errors.Is(err, srs.ErrForged) || errors.Is(err, srs.ErrExpired) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	step := control.RouteStep{Question: "does " + to.String() + " lead back to somebody?", Answer: author.String(),
+		Rule: "SRS: it was made here, as the reverse-path of a message that an alias forwarded"}
+	if !t.from.IsNull() {
+		step.Answer, step.Bad = "not for this message: 550 5.1.1 This address takes bounces only", true
+		step.Rule += "; " + t.from.Path() + " is no null reverse-path, as bounces have"
+	}
+	t.add(step)
+	switch {
+	case step.Bad:
+		return true, nil
+	case t.directory.IsLocal(author.Domain):
+		return true, t.account(ctx, author)
+	}
+	t.leave(ctx, author)
+	return true, nil
+}
+
+// account tells of an address of ours for which no alias is followed, as that of a bounce.
+func (t *tracer) account(ctx context.Context, addr mail.Address) error {
+	a, err := t.directory.Lookup(ctx, addr)
+	if errors.Is(err, directory.ErrNoAccount) {
+		t.add(control.RouteStep{Question: "whose is " + addr.String() + "?", Answer: "nobody's: 550 5.1.1 no such user here", Rule: "no account has it", Bad: true})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return t.mailbox(ctx, a)
 }
 
 // mailbox tells whether an account takes mail now.

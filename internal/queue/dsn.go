@@ -73,6 +73,7 @@ func subject(notices []notice) string {
 		message.ActionFailed:    "what was not delivered",
 		message.ActionDelayed:   "what is not delivered yet",
 		message.ActionDelivered: "that it was delivered, as NOTIFY asked for",
+		message.ActionExpanded:  "that it was passed on to the several addresses of an alias, as NOTIFY asked for",
 		message.ActionRelayed:   "that it was passed on to a host that does not offer DSN, as NOTIFY asked for",
 	}[action]
 }

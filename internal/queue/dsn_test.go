@@ -166,6 +166,36 @@ func TestNotifyOfSuccess(t *testing.T) {
 	}
 }
 
+// An alias that was expanded is told as that, and nothing of it leaves, even if its domain is no longer ours.
+func TestNotifyOfExpansion(t *testing.T) {
+	for _, alias := range []string{"list@a.test", "list@gone.test"} {
+		t.Run(alias, func(t *testing.T) {
+			bubble(t, func(r *rig) {
+				r.remote.answer = byLocalPart
+				r.wishes = func(item *spool.Item) {
+					item.Recipients[0].Report.Notify, item.Recipients[0].Expanded = mail.NotifySuccess, true
+					item.Recipients[1].Report.Notify, item.Recipients[2].Report.Notify = mail.NotifyNever, mail.NotifyFailure
+				}
+			}, func(t *testing.T, r *rig) {
+				in := r.collect()
+				synctest.Wait()
+				id := r.send("me@a.test", alias, "one@a.test", "two@b.test")
+				synctest.Wait()
+				d := in.only(t)
+				r.expect("recipients", d.fields("Final-Recipient"), []string{"rfc822; " + alias})
+				r.expect("actions", d.fields("Action"), []string{"expanded"})
+				bounced, _ := r.event(id, trail.Bounced)
+				if !strings.HasSuffix(bounced.Text, "that it was passed on to the several addresses of an alias, as NOTIFY asked for") {
+					t.Errorf("event %q", bounced.Text)
+				}
+				if r.remote.attempts[alias] > 0 || r.remote.attempts["two@b.test"] != 1 {
+					t.Errorf("attempts at other servers: %v", r.remote.attempts)
+				}
+			})
+		})
+	}
+}
+
 // TestDelay: after four hours the sender is told of all recipients that are late, in one DSN, once, whatever restarts.
 func TestDelay(t *testing.T) {
 	bubble(t, func(r *rig) {

@@ -72,6 +72,9 @@ func (q *Queue) plan(item *spool.Item) (*entry, []*task) {
 			continue
 		}
 		name, _ := q.nextHop(r.ForwardPath)
+		if r.Expanded { // whatever became of its domain, nothing of it leaves
+			name = localHop
+		}
 		on := way{name, r.Sender}
 		t := byWay[on]
 		if t == nil || len(t.recipients) == maxRecipients {

@@ -33,6 +33,8 @@ func (q *Queue) notices(s *settlement, v verdicts, now time.Time) (told []notice
 	for _, r := range v.done {
 		switch {
 		case s.item.Recipients[r.recipient].Report.Notify&mail.NotifySuccess == 0:
+		case s.item.Recipients[r.recipient].Expanded:
+			told = append(told, notice{r, message.ActionExpanded})
 		case s.task.nextHop == localHop:
 			told = append(told, notice{r, message.ActionDelivered})
 		case r.passed:

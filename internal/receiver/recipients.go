@@ -3,10 +3,12 @@ package receiver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"waybill/internal/directory"
 	"waybill/internal/mail"
+	"waybill/internal/message"
 	"waybill/internal/spool"
 	"waybill/internal/srs"
 	"waybill/internal/store"
@@ -39,8 +41,16 @@ func (s *session) rcptLocal(ctx context.Context, forward mail.Address, report ma
 		status := userUnknown.WithText("%s... User unknown", forward)
 		s.refuse(d, status, forward.String())
 		return status
+	case errors.Is(err, directory.ErrTooFar):
+		d.Outcome, d.Rule, d.Reason = "refused", "aliases are followed so far and no further", err.Error()
+		status := misconfigured.WithText("%s... The address is not configured well here, try again later", forward)
+		s.refuse(d, status, forward.String())
+		s.r.Logger.Error("an alias has to be changed: its mail is refused for now", "session", s.conn.ID(), "error", err)
+		return status
 	}
-	s.r.Logger.Error("recipient could not be looked up", "session", s.conn.ID(), "error", err)
+	if !errors.Is(err, directory.ErrUnreadable) { // which the directory has told, once
+		s.r.Logger.Error("recipient could not be looked up", "session", s.conn.ID(), "error", err)
+	}
 	return storeDown
 }
 
@@ -62,10 +72,27 @@ func (s *session) rcptTargets(ctx context.Context, forward mail.Address, report 
 		s.refuse(d, status, forward.String())
 		return status
 	}
+	if len(found.Targets) > 1 && report.Notify&mail.NotifySuccess != 0 {
+		report = s.expand(forward, report)
+	}
 	for _, t := range targets {
 		s.addTarget(forward, report, found.Alias, t)
 	}
 	return s.rcptTaken(forward, d)
+}
+
+// expand adds what reports the success of an alias with several targets, and returns what is to be reported on each of them:
+// all that was asked for but the success (RFC 3461 §5.2.7.3 c).
+func (s *session) expand(alias mail.Address, report mail.Report) mail.Report {
+	success := mail.Report{Notify: mail.NotifySuccess, Original: report.Original}
+	who := mail.Address{Domain: alias.Key()} // the alias, which no target is taken for
+	if s.addRecipient(who, spool.Recipient{ForwardPath: alias, Report: success, State: spool.Pending, Expanded: true}) {
+		s.tx.limited++ // nothing is too large for it
+	}
+	if report.Notify &^= mail.NotifySuccess; report.Notify == 0 {
+		report.Notify = mail.NotifyNever
+	}
+	return report
 }
 
 func (s *session) addTarget(forward mail.Address, report mail.Report, alias bool, t directory.Target) {
@@ -73,12 +100,19 @@ func (s *session) addTarget(forward mail.Address, report mail.Report, alias bool
 	if alias {
 		r.Original = forward
 	}
-	if t.Forwarded {
-		s.tx.forwarded = append(s.tx.forwarded, len(s.tx.recipients))
-	} else {
-		s.tx.accounts = append(s.tx.accounts, t.Account.Address)
+	if !s.addRecipient(identity(t), r) {
+		return
 	}
-	s.tx.recipients = append(s.tx.recipients, r)
+	if t.Forwarded {
+		s.tx.forwarded = append(s.tx.forwarded, len(s.tx.recipients)-1)
+		return
+	}
+	s.tx.accounts = append(s.tx.accounts, t.Account.Address)
+	if quota := t.Account.Limit(s.r.MailboxSize); quota > 0 {
+		trace := len(message.ReturnPath(s.tx.reversePath)) + len(message.DeliveredTo(t.Account.Address)) // what filing adds
+		s.tx.limited++
+		s.tx.room = max(s.tx.room, quota-int64(trace))
+	}
 }
 
 // enabled returns those of the targets that take mail. The slice may be shared and is not changed.
@@ -118,6 +152,20 @@ func (s *session) fits(ctx context.Context, account directory.Account) mail.Stat
 	return mail.Status{}
 }
 
+// neverFits refuses a message, with what we put before it, that none of its recipients could ever hold: later it would only
+// become a report to its reverse-path, which may be forged. Where one of several can hold it, the others are reported.
+func (s *session) neverFits(size int64) error {
+	if s.tx.limited < len(s.tx.recipients) || size <= s.tx.room {
+		return nil
+	}
+	status := overQuota
+	if len(s.tx.recipients) == 1 {
+		status = overQuota.WithText("%s... The message is larger than all the mail that the mailbox may hold", s.tx.recipients[0].ForwardPath)
+	}
+	return &refusal{trail.Decision{Question: "can a mailbox hold the message?", Outcome: "refused", Rule: "the quota of every recipient",
+		Reason: fmt.Sprintf("it has %d octets, and %d may come at most", size, max(s.tx.room, 0))}, status}
+}
+
 // rcptBounce takes a bounce of a message that an alias forwarded: its recipient is the reverse-path that we wrote, which
 // leads back to the author. Nothing but a bounce may take this way. An address that only looks so is like any other.
 func (s *session) rcptBounce(ctx context.Context, forward mail.Address, report mail.Report) (status mail.Status, taken bool) {
@@ -135,7 +183,7 @@ func (s *session) rcptBounce(ctx context.Context, forward mail.Address, report m
 		s.refuse(d, status, forward.String())
 		return status, true
 	}
-	s.tx.recipients = append(s.tx.recipients, spool.Recipient{ForwardPath: to, Original: forward, Report: report, State: spool.Pending})
+	s.addRecipient(elsewhere(to), spool.Recipient{ForwardPath: to, Original: forward, Report: report, State: spool.Pending})
 	return s.rcptTaken(forward, d), true
 }
 

@@ -28,7 +28,7 @@ func (s *session) Rcpt(ctx context.Context, forward mail.Address, p smtp.RcptPar
 		s.refuse(d, status, forward.String())
 		return status
 	}
-	s.tx.recipients = append(s.tx.recipients, spool.Recipient{ForwardPath: forward, Report: p.Report, State: spool.Pending})
+	s.addRecipient(elsewhere(forward), spool.Recipient{ForwardPath: forward, Report: p.Report, State: spool.Pending})
 	return s.rcptTaken(forward, d)
 }
 

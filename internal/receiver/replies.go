@@ -20,6 +20,7 @@ var (
 	mailboxFull        = mail.NewStatus(452, "4.2.2", "Mailbox full")
 	overQuota          = mail.NewStatus(552, "5.2.2", "The message is larger than the mailbox")
 	tooManyTargets     = mail.NewStatus(452, "4.5.3", "Too many recipients behind aliases")
+	misconfigured      = mail.NewStatus(451, "4.3.5", "Not configured well, try again later")
 	relayingDenied     = mail.NewStatus(550, "5.7.1", "Relaying denied")
 	noPostmaster       = mail.NewStatus(450, "4.2.1", "No account exists here yet, try again later")
 	notYourPath        = mail.NewStatus(553, "5.7.1", "The sender address does not belong to the account")

@@ -26,9 +26,12 @@ type transaction struct {
 	params      smtp.MailParams
 	began       time.Time
 	recipients  []spool.Recipient
-	decisions   []trail.Event  // one for each recipient, and what was decided about the header
-	accounts    []mail.Address // those of the recipients that are ours
-	forwarded   []int          // recipients to whom an alias forwards the message
+	decisions   []trail.Event        // one for each recipient, and what was decided about the header
+	accounts    []mail.Address       // those of the recipients that are ours
+	forwarded   []int                // recipients to whom an alias forwards the message
+	known       map[mail.Address]int // the last recipient that is whom, by identity
+	limited     int                  // recipients for whom a message may be too large: their mailboxes have a quota
+	room        int64                // octets of the largest message, as stored, that one of these could ever hold
 }
 
 // commitTries is how often a batch is made. The first may meet a mailbox that was deleted a moment ago, the others an id
@@ -105,6 +108,10 @@ func (s *session) commit(ctx context.Context, draft *bodies.Draft, h *header) ma
 			break
 		}
 	}
+	if policy, ok := errors.AsType[*refusal](err); ok {
+		s.refuse(policy.decision, policy.status, "")
+		return policy.status
+	}
 	return s.failed("message could not be committed", err)
 }
 
@@ -114,6 +121,9 @@ func (s *session) tryCommit(ctx context.Context, draft *bodies.Draft, h *header,
 	item := s.newItem(now, h)
 	added := append([]string{s.received(item.ID, now)}, h.added(item.ID, now)...)
 	prefix := []byte(strings.Join(added, ""))
+	if err := s.neverFits(int64(len(prefix)) + draft.Size()); err != nil {
+		return nil, err
+	}
 	var b store.Batch
 	var delivered []trail.Event
 	if atOnce {
@@ -168,7 +178,9 @@ func (s *session) needsUTF8(h *header) bool {
 	if h.utf8 && s.tx.params.UTF8 || !isASCII(h.sender.Local) || !isASCII(s.tx.reversePath.Local) {
 		return true
 	}
-	return slices.ContainsFunc(s.tx.recipients, func(r spool.Recipient) bool { return !isASCII(r.ForwardPath.Local) })
+	return slices.ContainsFunc(s.tx.recipients, func(r spool.Recipient) bool {
+		return !r.Expanded && !isASCII(r.ForwardPath.Local)
+	})
 }
 
 // received builds the trace field (RFC 5321 §4.4): what the peer claimed, what we saw, and the id.

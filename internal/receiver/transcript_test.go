@@ -39,7 +39,8 @@ import (
 //
 //	L: MTA | MSA        the listener's kind; further words: "trusted", "cleartext", "full", "down", "crowded", "nobody" (no account
 //	                    exists), and "header=N", "received=N", "rate=N", "ban=N", "mailbox=N" for limits. "aliases": list
-//	                    leads to alice, bob and you@example.net; all else, *, to alice; bob is disabled
+//	                    leads to alice, bob and you@example.net; all else, *, to alice; bob is disabled. "toofar": far leads to
+//	                    1001 addresses
 //	C: text             sent with CR LF; {login NAME PASSWORD} becomes the base64 of AUTH PLAIN
 //	S: text             expected; "*" stands for any run of characters
 //	V: text             expected in the session's waybill, once the session is over: "outcome | rule | reason"
@@ -137,6 +138,9 @@ func newBench(t *testing.T, text string) *bench {
 	if has("aliases") {
 		addAliases(t, engine, dir)
 	}
+	if has("toofar") {
+		addTooFar(t, engine, dir)
+	}
 	boxes := mailbox.New(engine, held)
 	o := Options{
 		Usage:    boxes.Usage,
@@ -222,6 +226,32 @@ func addAliases(t *testing.T, engine store.Store, dir *directory.Directory) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// addTooFar makes an alias that leads too far, which only a domain can do that was not ours at first.
+func addTooFar(t *testing.T, engine store.Store, dir *directory.Directory) {
+	t.Helper()
+	later := config.Domain{Name: "later.test"}
+	many := directory.Alias{Address: mail.Address{Local: "many", Domain: later.Name}}
+	for i := range 1000 {
+		many.Targets = append(many.Targets, mail.Address{Local: strconv.Itoa(i), Domain: "example.net"})
+	}
+	far := directory.Alias{
+		Address: mail.Address{Local: "far", Domain: "example.test"},
+		Targets: []mail.Address{many.Address, {Local: "alice", Domain: "example.test"}},
+	}
+	var b store.Batch
+	for a, d := range map[*directory.Alias]*directory.Directory{
+		&far: dir, &many: directory.New(engine, []config.Domain{later}, directory.Options{}),
+	} {
+		if err := d.PutAlias(t.Context(), &b, *a, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := engine.Commit(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	dir.SetConfigured([]config.Domain{{Name: "example.test"}, later})
 }
 
 // fill lets an account have mail of that many octets.

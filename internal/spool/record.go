@@ -20,11 +20,12 @@ import (
 // A path is its local-part and its domain. Format 2 has after the body type: flags (1: SMTPUTF8, 2: has an ENVID,
 // 4 and 8: place of RET in returns) · ENVID; and further flags of a recipient (16: has NOTIFY, 32: has ORCPT, 64: its
 // delay was told), with after its status: NOTIFY · type and address of ORCPT. Format 3 has one more flag of a recipient
-// (128: has a sender) and at its end that path.
+// (128: has a sender) and at its end that path. Format 4 has one more bit in NOTIFY (16: the recipient is Expanded).
 const (
 	format1 = 1
 	format2 = 2
 	format3 = 3
+	format4 = 4
 )
 
 // Flags of a recipient.
@@ -40,6 +41,9 @@ const (
 
 	stateMask = 3
 )
+
+// isExpanded is a bit of a recipient's NOTIFY.
+const isExpanded = 2 * byte(mail.NotifyDelay)
 
 // Flags of an item.
 const (
@@ -84,12 +88,13 @@ func (i *Item) format() byte {
 		format = format2
 	}
 	for k := range i.Recipients {
-		r := &i.Recipients[k]
-		if !r.Sender.IsNull() {
-			return format3
-		}
-		if r.DelayTold || r.Report != (mail.Report{}) {
-			format = format2
+		switch r := &i.Recipients[k]; {
+		case r.Expanded:
+			return format4
+		case !r.Sender.IsNull():
+			format = format3
+		case r.DelayTold || r.Report != (mail.Report{}):
+			format = max(format, format2)
 		}
 	}
 	return format
@@ -116,7 +121,7 @@ func (r *Recipient) flags() byte {
 	}
 	add(hasOriginal, !r.Original.IsNull())
 	add(hasStatus, r.Status != mail.Status{})
-	add(hasNotify, r.Report.Notify != 0)
+	add(hasNotify, r.Report.Notify != 0 || r.Expanded)
 	add(hasORCPT, r.Report.Original != mail.OriginalRecipient{})
 	add(delayTold, r.DelayTold)
 	add(hasSender, !r.Sender.IsNull())
@@ -138,7 +143,11 @@ func (r *Recipient) append(b []byte) []byte {
 		b = record.AppendText(b, r.Status.Text)
 	}
 	if flags&hasNotify != 0 {
-		b = append(b, byte(r.Report.Notify))
+		notify := byte(r.Report.Notify)
+		if r.Expanded {
+			notify |= isExpanded
+		}
+		b = append(b, notify)
 	}
 	if flags&hasORCPT != 0 {
 		b = record.AppendText(record.AppendText(b, r.Report.Original.Type), r.Report.Original.Address)
@@ -155,8 +164,8 @@ func appendPath(b []byte, a mail.Address) []byte {
 
 // Decode reads a record; what its key says is missing. Errors: record.ErrCorrupt.
 func Decode(value []byte) (*Item, error) {
-	format := byte(format3)
-	if len(value) > 0 && (value[0] == format1 || value[0] == format2) {
+	format := byte(format4)
+	if len(value) > 0 && value[0] >= format1 && value[0] < format4 {
 		format = value[0]
 	}
 	r := record.NewReader(value, format)
@@ -209,9 +218,11 @@ func readRecipient(r *record.Reader, format byte) (p Recipient) {
 		p.Status.Text = r.Text()
 	}
 	if flags&hasNotify != 0 {
-		if p.Report.Notify = mail.Notify(r.Octet()); p.Report.Notify >= 2*mail.NotifyDelay {
+		notify := r.Octet()
+		if notify >= 2*isExpanded || format < format4 && notify >= isExpanded {
 			r.Fail()
 		}
+		p.Report.Notify, p.Expanded = mail.Notify(notify&^isExpanded), notify&isExpanded != 0
 	}
 	if flags&hasORCPT != 0 {
 		p.Report.Original = mail.OriginalRecipient{Type: r.Text(), Address: r.Text()}

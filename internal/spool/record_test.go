@@ -65,6 +65,26 @@ func TestFormat1(t *testing.T) {
 	}
 }
 
+// An expanded alias needs format 4, which no other item is written in, and no other format has it.
+func TestFormat4(t *testing.T) {
+	t.Parallel()
+	item := wishful()
+	item.Recipients[1].Sender = address("srs")
+	if format := item.encode()[0]; format != format3 {
+		t.Errorf("without it: format %d", format)
+	}
+	item.Recipients[2].Expanded = true
+	item.Recipients[0].Report.Notify, item.Recipients[0].Expanded = 0, true
+	value := item.encode()
+	if again, err := Decode(value); err != nil || value[0] != format4 || !reflect.DeepEqual(again, item) {
+		t.Errorf("read\n%+v, want\n%+v, %v", again, item, err)
+	}
+	value[0] = format3
+	if item, err := Decode(value); !errors.Is(err, record.ErrCorrupt) {
+		t.Errorf("format 3 with a bit of format 4 is read as %+v, %v", item, err)
+	}
+}
+
 func TestFormat2(t *testing.T) {
 	t.Parallel()
 	some := map[string]func(*Item){

@@ -68,6 +68,9 @@ type Recipient struct {
 	State       State
 	Status      mail.Status // of the last attempt; zero before the first
 	DelayTold   bool        // the sender was told that it takes long, or is not to be: that comes once
+	// Expanded: ForwardPath is an alias with several targets, which are recipients of their own. Nothing is delivered for it:
+	// it is there for the sender to be told, who wants to hear of success, that it was expanded (RFC 3461 §5.2.7.3).
+	Expanded bool
 }
 
 // Item is a message in custody. Times are kept to the microsecond.

@@ -38,6 +38,7 @@
 package keys
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strings"
 	"time"
@@ -131,6 +132,16 @@ func Aliases(domain string) []byte {
 
 // Domain is the key of a domain, which is in lower case.
 func Domain(name string) []byte { return text(start("domain/", len(name)+2), name) }
+
+// ParseDomain returns the name in the key of a domain; "" if it is none.
+func ParseDomain(key []byte) string {
+	rest, ok := bytes.CutPrefix(key, Domains())
+	rest, ended := bytes.CutSuffix(rest, []byte{0, 1})
+	if !ok || !ended {
+		return ""
+	}
+	return string(bytes.ReplaceAll(rest, []byte{0, 0xff}, []byte{0}))
+}
 
 // Domains begins the keys of all domains.
 func Domains() []byte { return []byte("domain/") }
