@@ -14,7 +14,7 @@ type delivery struct {
 	attempt  spool.Attempt
 	events   []trail.Event
 	limit    time.Duration // of the attempt
-	tries    int           // targets tried
+	walk     *walk         // nil before the hosts are known
 	sessions int           // connections, for their names
 
 	final []verdict // zero while a recipient is open

@@ -36,6 +36,7 @@ type host struct {
 // target is one address to try.
 type target struct {
 	place
+	late bool // did not answer a while ago
 	last bool // nothing is left to try after it
 }
 
@@ -208,13 +209,4 @@ func (d *delivery) addrs(ctx context.Context, name string) []netip.Addr {
 	}
 	d.events = append(d.events, ev)
 	return addrs
-}
-
-// loopsBack ends an attempt at a group in which this server was found by its address: this group and those after
-// it are out.
-func (d *delivery) loopsBack(r *route) {
-	if d.tries > 0 || d.why.Code != 0 {
-		return // better hosts exist and failed; they decide
-	}
-	d.refuse(ours(loopsBack.WithText("mail for %s would come back to this server, which does not take its mail", r.nextHop)))
 }
