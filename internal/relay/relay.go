@@ -102,7 +102,8 @@ const (
 	quitWait        = time.Second      // for the reply to QUIT: until then the outcome is not recorded
 	connectWait     = 30 * time.Second // for one of several addresses
 	connectWaitLast = 2 * time.Minute  // for the last one
-	greetWait       = time.Minute      // for the greeting of one of several; of the last one as long as RFC 5321 §4.5.3.2.1 says
+	greetWait       = time.Minute      // for the greeting of one of several
+	greetWaitLast   = 5 * time.Minute  // of the last one: RFC 5321 §4.5.3.2.1
 )
 
 // Deliver makes one attempt at the recipients of the next hop. Every recipient gets an outcome: 2xx when a host has

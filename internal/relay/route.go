@@ -37,7 +37,6 @@ type host struct {
 type target struct {
 	place
 	late bool // did not answer a while ago
-	last bool // nothing is left to try after it
 }
 
 // findRoute finds the hosts for the next hop. If there are none, the recipients have got their outcomes.

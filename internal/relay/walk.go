@@ -35,8 +35,15 @@ func (w *walk) next(ctx context.Context) (t target, ok bool) {
 	}
 	t, *from = (*from)[0], (*from)[1:]
 	w.tries++
-	t.last = len(w.ready)+len(w.later)+len(w.groups) == 0
 	return t, true
+}
+
+// left says whether next has a further target. It may have to ask the DNS for that.
+func (w *walk) left(ctx context.Context) bool {
+	if len(w.later) == 0 {
+		w.fill(ctx)
+	}
+	return w.tries < maxTries && len(w.ready)+len(w.later) > 0
 }
 
 // fill looks up groups until one has a target that is to be tried now.
