@@ -65,6 +65,8 @@ type Relay struct {
 	shuffle func(n int, swap func(i, j int))
 	memory  *memory
 	pool    *pool
+
+	complained *recent[string] // mistakes of the configuration
 }
 
 // New returns a Relay.
@@ -81,7 +83,8 @@ func New(o Options) *Relay {
 	if o.AttemptTime <= 0 {
 		o.AttemptTime = attemptTime
 	}
-	return &Relay{Options: o, shuffle: rand.Shuffle, memory: newMemory(), pool: newPool()}
+	return &Relay{Options: o, shuffle: rand.Shuffle, memory: newMemory(), pool: newPool(),
+		complained: newRecent[string](complainAgain)}
 }
 
 type noRoutes struct{}

@@ -61,6 +61,9 @@ func (w *walk) lookUp(ctx context.Context) {
 	if self {
 		targets, w.groups = nil, nil
 	}
+	if self && w.route.configured {
+		w.because(w.misrouted("a host of the route to %s is this server", w.route.nextHop))
+	}
 	for _, t := range targets {
 		w.found = true
 		if t.late = w.relay.memory.hasFailed(t.addr); t.late {
