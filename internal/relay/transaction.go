@@ -100,11 +100,11 @@ func (s *session) transaction(ctx context.Context, offered []int) (left []int, m
 	tx := s.envelope(offered)
 	tx.Content = content
 	results, err := s.conn.client.Send(ctx, tx)
-	if s.stale = s.before > 0 && s.conn.used == s.before && err != nil && !results.Mail.Success(); s.stale {
+	if s.stale = s.before > 0 && s.conn.used == s.before && err != nil && !results.Mail.Success() && !results.Unknown; s.stale {
 		return nil, false
 	}
 	s.conn.used++
-	if !results.Mail.Success() {
+	if !results.Mail.Success() && !results.Unknown {
 		v := s.words(results.Mail, err)
 		s.attempted(v, "")
 		if v.Permanent() {
@@ -129,6 +129,9 @@ func (s *session) settleAll(offered []int, results smtp.Results, err error) (lef
 	}
 	for k, i := range offered {
 		switch rcpt := results.Recipients[k]; {
+		case results.MayHave(k):
+			s.recipient(i, s.ending(results, err))
+			s.final[i] = s.last[i] // no other host is tried now: that would make the duplicate certain
 		case tooMany(rcpt):
 			left = append(left, i)
 			s.last[i] = s.words(rcpt, err)
@@ -136,9 +139,6 @@ func (s *session) settleAll(offered []int, results smtp.Results, err error) (lef
 			s.recipient(i, s.words(rcpt, err))
 		default:
 			s.recipient(i, s.ending(results, err))
-			if results.Unknown {
-				s.final[i] = s.last[i] // no other host is tried now: that would make the duplicate certain
-			}
 		}
 	}
 	return left, more

@@ -71,6 +71,7 @@ type Client struct {
 	extensions map[string]string // of EHLO, by keyword in upper case; nil after HELO
 	tls        *tls.ConnectionState
 	dirty      bool  // a transaction may be open at the server
+	used       bool  // there was a transaction
 	broken     error // why the dialogue is over
 }
 
