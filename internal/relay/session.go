@@ -152,9 +152,9 @@ func (s *session) dial(ctx context.Context) (nc net.Conn, v verdict) {
 }
 
 // patiently does something for which the host may take its time: as long as is long if nobody else is left to try, which
-// is found out only when a short time is over. Then the context ends with the cause errSilent.
+// is found out only when a short time is over. Then the context ends with a cause that is a timeout.
 func (s *session) patiently(ctx context.Context, short, long time.Duration, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, long, errSilent)
+	ctx, cancel := context.WithTimeoutCause(ctx, long, os.ErrDeadlineExceeded)
 	defer cancel()
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
@@ -168,13 +168,10 @@ func (s *session) patiently(ctx context.Context, short, long time.Duration, do f
 	case <-timer.C:
 	}
 	if s.walk.left(ctx) {
-		giveUp(errSilent)
+		giveUp(os.ErrDeadlineExceeded)
 	}
 	return <-done
 }
-
-// errSilent is what ends the wait for a host: a timeout.
-var errSilent = os.ErrDeadlineExceeded
 
 var ready = mail.NewStatus(250, "2.0.0", "")
 
