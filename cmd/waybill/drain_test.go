@@ -37,7 +37,7 @@ func (l *load) submit(server, worker string, implicit bool) {
 	if client.Auth(ctx, testUser, testPassword) != nil {
 		return
 	}
-	l.transact(ctx, client, worker)
+	l.transact(ctx, client, worker, toAlice)
 }
 
 // idle opens a session that says nothing, and returns its next line when there is one.
@@ -82,7 +82,7 @@ func TestDrainUnderLoad(t *testing.T) {
 	}
 	var load load
 	for w := range 4 {
-		load.Go(func() { load.send(s.smtp, fmt.Sprintf("mta-%d", w)) })
+		load.Go(func() { load.send(s.smtp, fmt.Sprintf("mta-%d", w), toAlice) })
 		load.Go(func() { load.submit(s.submission, fmt.Sprintf("msa-%d", w), false) })
 		load.Go(func() { load.submit(s.submissions, fmt.Sprintf("tls-%d", w), true) })
 	}

@@ -14,7 +14,7 @@ type delivery struct {
 	attempt  spool.Attempt
 	events   []trail.Event
 	limit    time.Duration // of the attempt
-	tries    int           // targets tried
+	walk     *walk         // nil before the hosts are known
 	sessions int           // connections, for their names
 
 	final []verdict // zero while a recipient is open
@@ -42,6 +42,7 @@ var (
 	dnsFailed     = mail.NewStatus(451, "4.4.3", "")
 	noAnswer      = mail.NewStatus(451, "4.4.1", "")
 	badConnection = mail.NewStatus(451, "4.4.2", "")
+	tooManyNow    = mail.NewStatus(452, "4.5.3", "")
 	loginFailed   = mail.NewStatus(454, "4.7.0", "")
 	tlsRequired   = mail.NewStatus(454, "4.7.4", "")
 	localError    = mail.NewStatus(451, "4.3.0", "")

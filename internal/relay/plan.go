@@ -27,34 +27,25 @@ func (r *Relay) Plan(ctx context.Context, nextHop string) Plan {
 		attempt: spool.Attempt{Item: &spool.Item{Recipients: make([]spool.Recipient, 1)}, NextHop: nextHop, Recipients: []int{0}},
 	}
 	p := Plan{TLS: tlsWords(target{place: place{route: r.Routes.Of(nextHop)}})}
-	var later []string
-	route, ok := d.findRoute(ctx)
-	if ok {
-		for _, group := range route.groups {
-			targets, self := d.targets(ctx, route, group)
-			if self {
-				d.loopsBack(route)
-				break
-			}
-			for _, t := range targets {
-				d.tries++
-				if r.memory.hasFailed(t.addr) {
-					later = append(later, t.String()+", which did not answer a while ago and comes last")
-					continue
-				}
-				p.Hosts = append(p.Hosts, t.String())
-			}
+	w, ok := d.walkTo(ctx)
+	for ok {
+		var t target
+		if t, ok = w.next(ctx); ok {
+			p.Hosts = append(p.Hosts, t.planned())
 		}
 	}
-	p.Hosts = append(p.Hosts, later...)
 	p.Events = d.events
 	if len(p.Hosts) == 0 {
 		p.Status = d.outcomes()[0].Status
-		if ok && d.final[0].Code == 0 && d.why.Code == 0 {
-			p.Status = noAddress.WithText("no host that takes mail for %s has an address", nextHop)
-		}
 	}
 	return p
+}
+
+func (t target) planned() string {
+	if t.late {
+		return t.String() + ", which did not answer a while ago and comes last"
+	}
+	return t.String()
 }
 
 func tlsWords(t target) string {

@@ -220,16 +220,62 @@ func TestFailedAddressComesLast(t *testing.T) {
 	})
 }
 
+// The server is a backup MX host, found by its address, and the better one, which did not answer a while ago, still
+// decides: Plan says so too.
+func TestFailedAddressBeforeSelf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hosts{t: t, down: map[string]bool{"192.0.2.1:25": true}}
+		r := h.relay("b.test. 60 IN MX 10 mx1.b.test.\nb.test. 60 IN MX 20 mx2.b.test.\nmx1.b.test. 60 IN A 192.0.2.1\nmx2.b.test. 60 IN A 192.0.2.99\n")
+		r.IsSelf = func(to netip.AddrPort) bool { return to.Addr() == netip.MustParseAddr("192.0.2.99") }
+		for range 3 {
+			outcomes, _ := r.Deliver(t.Context(), letter("b.test"), nil)
+			if s := outcomes[0].Status; s.Code != 451 || s.Enhanced != noAnswer.Enhanced {
+				t.Errorf("%s", s)
+			}
+		}
+		if got := strings.Join(h.dials, " "); got != "192.0.2.1:25 192.0.2.1:25 192.0.2.1:25" {
+			t.Errorf("dialled %s", got)
+		}
+		plan := r.Plan(t.Context(), "b.test")
+		if want := "mx1.b.test [192.0.2.1], which did not answer a while ago and comes last"; plan.Status.Code != 0 || len(plan.Hosts) != 1 || plan.Hosts[0] != want {
+			t.Errorf("plan: %+v", plan)
+		}
+	})
+}
+
+// Plan goes the way of Deliver, and no further.
+func TestPlanIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		zone := "b.test. 60 IN MX 10 mx.b.test.\n"
+		h := &hosts{t: t, down: map[string]bool{}}
+		for i := range maxTries + 3 {
+			zone += fmt.Sprintf("mx.b.test. 60 IN A 192.0.2.%d\n", i+1)
+			h.down[fmt.Sprintf("192.0.2.%d:25", i+1)] = true
+		}
+		r := h.relay(zone)
+		planned := r.Plan(t.Context(), "b.test").Hosts
+		r.Deliver(t.Context(), letter("b.test"), nil)
+		if len(planned) != maxTries || len(h.dials) != maxTries {
+			t.Fatalf("%d hosts are planned, %d were tried", len(planned), len(h.dials))
+		}
+		for i, host := range planned {
+			if want := fmt.Sprintf("mx.b.test [%s]", strings.TrimSuffix(h.dials[i], ":25")); host != want {
+				t.Errorf("host %d: planned %s, tried %s", i, host, want)
+			}
+		}
+	})
+}
+
 func TestMemoryOfFailuresIsBounded(t *testing.T) {
 	t.Parallel()
 	m := newMemory()
 	addr := netip.MustParseAddr("10.0.0.0")
-	for range maxFailed + 100 {
+	for range maxRecent + 100 {
 		addr = addr.Next()
 		m.note(netip.AddrPortFrom(addr, 25), false)
 	}
-	if len(m.failed) > maxFailed || !m.hasFailed(netip.AddrPortFrom(addr, 25)) {
-		t.Errorf("%d addresses", len(m.failed))
+	if len(m.failed.until) > maxRecent || !m.hasFailed(netip.AddrPortFrom(addr, 25)) {
+		t.Errorf("%d addresses", len(m.failed.until))
 	}
 }
 

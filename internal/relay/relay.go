@@ -65,6 +65,8 @@ type Relay struct {
 	shuffle func(n int, swap func(i, j int))
 	memory  *memory
 	pool    *pool
+
+	complained *recent[string] // mistakes of the configuration
 }
 
 // New returns a Relay.
@@ -81,7 +83,8 @@ func New(o Options) *Relay {
 	if o.AttemptTime <= 0 {
 		o.AttemptTime = attemptTime
 	}
-	return &Relay{Options: o, shuffle: rand.Shuffle, memory: newMemory(), pool: newPool()}
+	return &Relay{Options: o, shuffle: rand.Shuffle, memory: newMemory(), pool: newPool(),
+		complained: newRecent[string](complainAgain)}
 }
 
 type noRoutes struct{}
@@ -102,7 +105,8 @@ const (
 	quitWait        = time.Second      // for the reply to QUIT: until then the outcome is not recorded
 	connectWait     = 30 * time.Second // for one of several addresses
 	connectWaitLast = 2 * time.Minute  // for the last one
-	greetWait       = time.Minute      // for the greeting of one of several; of the last one as long as RFC 5321 §4.5.3.2.1 says
+	greetWait       = time.Minute      // for the greeting of one of several
+	greetWaitLast   = 5 * time.Minute  // of the last one: RFC 5321 §4.5.3.2.1
 )
 
 // Deliver makes one attempt at the recipients of the next hop. Every recipient gets an outcome: 2xx when a host has
@@ -124,49 +128,17 @@ func (r *Relay) Deliver(ctx context.Context, a spool.Attempt, _ *store.Batch) ([
 // it took is recorded only when the attempt ends, and is sent again if we are killed before. So whoever is open then
 // is left to the next attempt, rather than that other hosts are tried, which may take long.
 func (d *delivery) run(ctx context.Context) {
-	route, ok := d.findRoute(ctx)
-	if !ok {
+	var ok bool
+	if d.walk, ok = d.walkTo(ctx); !ok {
 		return
 	}
-	var later []target // did not answer a while ago
-	for i, group := range route.groups {
-		if d.outOfTime(ctx) {
+	for d.open() > 0 && !d.taken {
+		t, ok := d.walk.next(ctx)
+		if d.outOfTime(ctx) || !ok {
 			return
 		}
-		targets, self := d.targets(ctx, route, group)
-		if self {
-			d.loopsBack(route)
-			break
-		}
-		for j, t := range targets {
-			if d.relay.memory.hasFailed(t.addr) {
-				later = append(later, t)
-				continue
-			}
-			t.last = i == len(route.groups)-1 && j == len(targets)-1 && len(later) == 0
-			if d.tryOne(ctx, t) {
-				return
-			}
-		}
+		d.try(ctx, t)
 	}
-	for i, t := range later {
-		t.last = i == len(later)-1
-		if d.tryOne(ctx, t) {
-			return
-		}
-	}
-	if d.tries == 0 && d.why.Code == 0 {
-		d.refuse(ours(noAddress.WithText("no host that takes mail for %s has an address", d.attempt.NextHop)))
-	}
-}
-
-// tryOne tries a target and says whether the attempt is over.
-func (d *delivery) tryOne(ctx context.Context, t target) bool {
-	if d.tries++; d.tries > maxTries || d.outOfTime(ctx) {
-		return true
-	}
-	d.try(ctx, t)
-	return d.open() == 0 || d.taken
 }
 
 // outOfTime says whether the attempt must end although hosts are left; then nothing that was found so far is final.

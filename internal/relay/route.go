@@ -23,6 +23,8 @@ type route struct {
 	groups   [][]host
 	implicit bool           // no MX: the domain itself is the host (RFC 5321 §5.1)
 	static   *routing.Route // what the configuration says of it; nil: nothing
+
+	configured bool // the hosts are those of static
 }
 
 // host is a mail exchanger, the target of an address literal, or a host that the configuration names.
@@ -36,15 +38,19 @@ type host struct {
 // target is one address to try.
 type target struct {
 	place
-	last bool // nothing is left to try after it
+	late bool // did not answer a while ago
 }
 
 // findRoute finds the hosts for the next hop. If there are none, the recipients have got their outcomes.
 func (d *delivery) findRoute(ctx context.Context) (*route, bool) {
 	r := &route{nextHop: d.attempt.NextHop, static: d.relay.Routes.Of(d.attempt.NextHop)}
 	if r.static != nil && len(r.static.Via) > 0 {
-		r.groups = configured(r.static.Via)
+		r.groups, r.configured = hostsOf(r.static.Via), true
 		return r, true
+	}
+	if namesRoute(r.nextHop) { // never a question to the DNS
+		d.because(d.misrouted("the configuration has no route to %s any more", r.nextHop))
+		return nil, false
 	}
 	if strings.HasPrefix(r.nextHop, "[") {
 		addr, err := mail.ParseLiteral(r.nextHop)
@@ -74,8 +80,8 @@ func (d *delivery) findRoute(ctx context.Context) (*route, bool) {
 	return r, status.Code == 0
 }
 
-// configured returns the hosts of a route, each a group of its own: they are tried in their order.
-func configured(via []config.Hop) (groups [][]host) {
+// hostsOf returns the hosts of a route, each a group of its own: they are tried in their order.
+func hostsOf(via []config.Hop) (groups [][]host) {
 	for _, hop := range via {
 		h := host{name: hop.Host, addr: hop.Addr, port: hop.Port}
 		if hop.Addr.IsValid() {
@@ -177,7 +183,7 @@ func (d *delivery) targets(ctx context.Context, r *route, group []host) (targets
 	for _, h := range group {
 		addrs := []netip.Addr{h.addr}
 		if !h.addr.IsValid() {
-			addrs = d.addrs(ctx, h.name)
+			addrs = d.addrs(ctx, r, h.name)
 		}
 		for _, addr := range addrs {
 			to := netip.AddrPortFrom(addr, h.port)
@@ -191,7 +197,7 @@ func (d *delivery) targets(ctx context.Context, r *route, group []host) (targets
 }
 
 // addrs looks up one host; what goes wrong is noted for the recipients that stay open.
-func (d *delivery) addrs(ctx context.Context, name string) []netip.Addr {
+func (d *delivery) addrs(ctx context.Context, r *route, name string) []netip.Addr {
 	began := time.Now()
 	addrs, answers, err := d.relay.Resolver.Addrs(ctx, name)
 	ev := d.event(trail.Lookup, began)
@@ -199,6 +205,10 @@ func (d *delivery) addrs(ctx context.Context, name string) []netip.Addr {
 	switch {
 	case err == nil && len(addrs) > 0:
 		ev.Text = fmt.Sprintf("the address of %s", name)
+	case (err == nil || errors.Is(err, dns.ErrNotFound)) && r.configured:
+		v := d.misrouted("%s, a host of the route to %s, has no address", name, r.nextHop)
+		ev.Text, ev.Status = v.Text, &v.Status
+		d.because(v)
 	case err == nil, errors.Is(err, dns.ErrNotFound):
 		ev.Text = name + " has no address"
 	default:
@@ -208,13 +218,4 @@ func (d *delivery) addrs(ctx context.Context, name string) []netip.Addr {
 	}
 	d.events = append(d.events, ev)
 	return addrs
-}
-
-// loopsBack ends an attempt at a group in which this server was found by its address: this group and those after
-// it are out.
-func (d *delivery) loopsBack(r *route) {
-	if d.tries > 0 || d.why.Code != 0 {
-		return // better hosts exist and failed; they decide
-	}
-	d.refuse(ours(loopsBack.WithText("mail for %s would come back to this server, which does not take its mail", r.nextHop)))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -114,10 +115,6 @@ func (s *session) connect(ctx context.Context, useTLS bool) (v verdict, handshak
 	if !v.Success() {
 		return v, false
 	}
-	timeouts := smtp.Timeouts{Quit: quitWait}
-	if !s.target.last {
-		timeouts.Greeting = greetWait
-	}
 	if s.target.tls() == config.RouteTLSImplicit {
 		secured, v := s.implicitTLS(ctx, nc)
 		if !v.Success() {
@@ -125,10 +122,10 @@ func (s *session) connect(ctx context.Context, useTLS bool) (v verdict, handshak
 		}
 		nc = secured
 	}
-	client := smtp.NewClient(nc, smtp.ClientOptions{Hello: s.relay.Hostname, ServerName: s.target.host, Timeouts: timeouts})
+	client := smtp.NewClient(nc, smtp.ClientOptions{Hello: s.relay.Hostname, ServerName: s.target.host, Timeouts: smtp.Timeouts{Quit: quitWait}})
 	s.conn = &connection{client: client, began: s.began}
 	s.noteTLS()
-	if err := client.Greet(ctx); err != nil {
+	if err := s.patiently(ctx, greetWait, greetWaitLast, client.Greet); err != nil {
 		return s.words(mail.StatusOf(err), err), false
 	}
 	if err := client.Hello(ctx); err != nil {
@@ -140,18 +137,40 @@ func (s *session) connect(ctx context.Context, useTLS bool) (v verdict, handshak
 	return s.logIn(ctx), false
 }
 
-func (s *session) dial(ctx context.Context) (net.Conn, verdict) {
-	wait := connectWait
-	if s.target.last {
-		wait = connectWaitLast
-	}
-	dialCtx, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	nc, err := s.relay.Dial(dialCtx, "tcp", s.target.addr.String())
+func (s *session) dial(ctx context.Context) (nc net.Conn, v verdict) {
+	err := s.patiently(ctx, connectWait, connectWaitLast, func(ctx context.Context) (err error) {
+		nc, err = s.relay.Dial(ctx, "tcp", s.target.addr.String())
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return err
+	})
 	if err != nil {
-		return nil, ours(noAnswer.WithText("no connection to %s: %s", s.target, connectError(err, dialCtx)))
+		return nil, ours(noAnswer.WithText("no connection to %s: %s", s.target, connectError(err)))
 	}
 	return nc, ours(ready)
+}
+
+// patiently does something for which the host may take its time: as long as is long if nobody else is left to try, which
+// is found out only when a short time is over. Then the context ends with a cause that is a timeout.
+func (s *session) patiently(ctx context.Context, short, long time.Duration, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, long, os.ErrDeadlineExceeded)
+	defer cancel()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	done := make(chan error, 1)
+	go func() { done <- do(ctx) }()
+	timer := time.NewTimer(short)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+	}
+	if s.walk.left(ctx) {
+		giveUp(os.ErrDeadlineExceeded)
+	}
+	return <-done
 }
 
 var ready = mail.NewStatus(250, "2.0.0", "")
@@ -208,8 +227,8 @@ func (t target) tls() string {
 func (t target) demandsTLS() bool { return t.tls() != config.RouteTLSOpportunistic }
 
 // connectError says what went wrong in words without the address, which the status has anyway.
-func connectError(err error, ctx context.Context) string {
-	if ctx.Err() != nil || dialogue.IsTimeout(err) {
+func connectError(err error) string {
+	if dialogue.IsTimeout(err) || errors.Is(err, context.Canceled) {
 		return "no connection in time"
 	}
 	if op, ok := err.(*net.OpError); ok && op.Err != nil {

@@ -14,13 +14,21 @@ func (s *session) transactions(ctx context.Context) {
 		return
 	}
 	offered := s.sayable(s.openRecipients())
-	for len(offered) > 0 && s.conn.used < s.maxTransactions() {
+	for len(offered) > 0 {
+		if s.conn.used >= s.maxTransactions() {
+			s.because(ours(tooManyNow.WithText("%s takes no more on this connection: the others have to wait for the next attempt", s.target)))
+			return
+		}
 		n := len(offered)
 		if limit := s.conn.client.Limit("RCPTMAX"); limit > 0 {
 			n = min(n, limit)
 		}
 		left, more := s.transaction(ctx, offered[:n])
-		if !more || len(left) >= n {
+		if !more {
+			return
+		}
+		if len(left) == n {
+			s.because(ours(tooManyNow.WithText("%s takes no recipients at present", s.target)))
 			return
 		}
 		offered = append(left, offered[n:]...)
@@ -81,7 +89,7 @@ func (d *delivery) unreadable(err error) verdict {
 }
 
 // transaction is one MAIL, RCPT…, DATA for the recipients at those positions. It returns those that the host would
-// take in a further transaction, if the connection is good for one.
+// take in a further transaction, and whether the connection is good for one; if not, those who are left know why.
 func (s *session) transaction(ctx context.Context, offered []int) (left []int, more bool) {
 	content, err := s.relay.Content(ctx, s.attempt.Item)
 	if err != nil {
@@ -92,11 +100,11 @@ func (s *session) transaction(ctx context.Context, offered []int) (left []int, m
 	tx := s.envelope(offered)
 	tx.Content = content
 	results, err := s.conn.client.Send(ctx, tx)
-	if s.stale = s.before > 0 && s.conn.used == s.before && err != nil && !results.Mail.Success(); s.stale {
+	if s.stale = s.before > 0 && s.conn.used == s.before && err != nil && !results.Mail.Success() && !results.Unknown; s.stale {
 		return nil, false
 	}
 	s.conn.used++
-	if !results.Mail.Success() {
+	if !results.Mail.Success() && !results.Unknown {
 		v := s.words(results.Mail, err)
 		s.attempted(v, "")
 		if v.Permanent() {
@@ -106,8 +114,24 @@ func (s *session) transaction(ctx context.Context, offered []int) (left []int, m
 		}
 		return nil, false
 	}
+	return s.settleAll(offered, results, err)
+}
+
+// settleAll gives the recipients at those positions what the host answered; and notes why others are not offered to it.
+func (s *session) settleAll(offered []int, results smtp.Results, err error) (left []int, more bool) {
+	switch {
+	case err != nil:
+		s.because(s.words(mail.StatusOf(err), err))
+	case results.Data.Temporary(): // so it would be of every copy
+		s.because(s.words(results.Data, nil))
+	default:
+		more = true
+	}
 	for k, i := range offered {
 		switch rcpt := results.Recipients[k]; {
+		case results.MayHave(k):
+			s.recipient(i, s.ending(results, err))
+			s.final[i] = s.last[i] // no other host is tried now: that would make the duplicate certain
 		case tooMany(rcpt):
 			left = append(left, i)
 			s.last[i] = s.words(rcpt, err)
@@ -115,13 +139,9 @@ func (s *session) transaction(ctx context.Context, offered []int) (left []int, m
 			s.recipient(i, s.words(rcpt, err))
 		default:
 			s.recipient(i, s.ending(results, err))
-			if results.Unknown {
-				s.final[i] = s.last[i] // no other host is tried now: that would make the duplicate certain
-			}
-			more = more || results.Data.Success()
 		}
 	}
-	return left, more && err == nil
+	return left, more
 }
 
 // envelope is the transaction for the recipients at those positions, without the content.

@@ -62,7 +62,8 @@ type ClientOptions struct {
 
 // Client is one SMTP connection to a server. Its errors are *mail.Error: Status is what the server said, or
 // for what happened to the connection a temporary one. After an error that ends the dialogue, every further
-// call returns that error. When the context of a call ends, the connection is closed. Not safe for concurrent use.
+// call returns that error. When the context of a call ends, the connection is closed, and its cause is the error's. Not safe
+// for concurrent use.
 type Client struct {
 	nc         net.Conn // the connection underneath TLS
 	line       *dialogue.Conn
@@ -70,6 +71,7 @@ type Client struct {
 	extensions map[string]string // of EHLO, by keyword in upper case; nil after HELO
 	tls        *tls.ConnectionState
 	dirty      bool  // a transaction may be open at the server
+	used       bool  // there was a transaction
 	broken     error // why the dialogue is over
 }
 
@@ -181,7 +183,7 @@ func (c *Client) replyLines(ctx context.Context, wait time.Duration) (mail.Statu
 	code, lines, err := readReply(c.line, time.Now().Add(wait))
 	if err != nil {
 		if ctx.Err() != nil {
-			err = ctx.Err()
+			err = context.Cause(ctx)
 		} else if flushErr != nil && !errors.Is(err, errMalformedReply) {
 			err = flushErr
 		}

@@ -21,7 +21,7 @@ type Transaction struct {
 	UTF8        bool          // the header needs SMTPUTF8; an address that does is seen anyway
 	Body        mail.BodyType // declared if the server offers 8BITMIME; else the content is sent as it is
 	Size        int64         // octets of Content; 0: not known
-	Content     io.WriterTo   // with CR LF line ends; asked for once, and only when somebody is to get it
+	Content     io.WriterTo   // with CR LF line ends; asked for once at most
 }
 
 // Results are the server's answers. When Send returns an error, what got no answer carries its status.
@@ -29,9 +29,25 @@ type Results struct {
 	Mail       mail.Status
 	Recipients []mail.Status // one for each of the transaction's, in their order; if MAIL was refused, its status
 	Data       mail.Status   // the reply to the dot, or to DATA; zero if no recipient was accepted
-	// Unknown says that the connection was lost after the dot and before the reply to it: the server may have
+	// Unknown says that the connection was lost after the whole content and before the reply to it: the server may have
 	// taken the message. Sending it again may deliver it twice (RFC 1047).
-	Unknown bool
+	Unknown  bool
+	answered int // of Recipients, from the first
+}
+
+// MayHave says whether the message may have been taken for the recipient at position i although there was no reply.
+func (r *Results) MayHave(i int) bool {
+	return r.Unknown && (i >= r.answered || r.Recipients[i].Success())
+}
+
+// inDoubt is what Unknown says if the server has the whole content.
+func (r *Results) inDoubt() bool {
+	return (r.Mail.Code == 0 || r.Mail.Success()) && (r.answered < len(r.Recipients) || r.anyAccepted())
+}
+
+// answer notes the reply to RCPT for the recipient at position i, the next one.
+func (r *Results) answer(i int, status mail.Status) {
+	r.Recipients[i], r.answered = answer(status), i+1
 }
 
 // groupSize is how many RCPT are sent before their replies are read. So both directions fit into the socket
@@ -48,7 +64,8 @@ func (c *Client) Send(ctx context.Context, t Transaction) (Results, error) {
 		return s.results, &mail.Error{Status: noRecipients, Err: errors.New("a transaction needs a recipient")}
 	}
 	s.pipelining = c.offers("PIPELINING")
-	s.chunk = c.offers("CHUNKING") && t.Size >= chunkFrom
+	s.grouped = c.inOneGroup(s)
+	s.chunk = s.grouped || c.offers("CHUNKING") && t.Size >= chunkFrom
 	defer c.watch(ctx)()
 	var err error
 	if status, tooLarge := c.TooLarge(t.Size); tooLarge {
@@ -57,6 +74,7 @@ func (c *Client) Send(ctx context.Context, t Transaction) (Results, error) {
 		s.results.Mail = noUTF8
 	} else {
 		err = c.transact(ctx, s)
+		c.used = true
 	}
 	if err == nil {
 		err = c.broken
@@ -73,6 +91,7 @@ type sending struct {
 	utf8       bool // SMTPUTF8 is needed
 	dataSent   bool // DATA went out with the last group of RCPT
 	chunk      bool // the content goes as one chunk, by BDAT
+	grouped    bool // with MAIL and RCPT, before their replies
 }
 
 // fillIn gives an answer to everything that got none.
@@ -100,6 +119,9 @@ func (r *Results) anyAccepted() bool {
 
 // transact sends MAIL, RCPT and DATA, and the content if anybody is to get it.
 func (c *Client) transact(ctx context.Context, s *sending) error {
+	if s.grouped {
+		return c.oneGroup(ctx, s)
+	}
 	if err := c.begin(ctx, s); err != nil {
 		return err
 	}
@@ -180,7 +202,7 @@ func (c *Client) group(ctx context.Context, s *sending, from, to int) error {
 		if err != nil {
 			return err
 		}
-		s.results.Recipients[i] = answer(status)
+		s.results.answer(i, status)
 	}
 	return nil
 }
@@ -243,6 +265,11 @@ func (c *Client) content(ctx context.Context, s *sending) error {
 
 // ending reads what the server says to the whole message.
 func (c *Client) ending(ctx context.Context, s *sending) error {
+	if s.grouped {
+		if wanted, err := c.groupEnding(ctx, s); !wanted {
+			return err
+		}
+	}
 	status, err := c.reply(ctx, c.o.Timeouts.DataEnd)
 	if err != nil {
 		s.results.Unknown = true
@@ -254,7 +281,8 @@ func (c *Client) ending(ctx context.Context, s *sending) error {
 }
 
 // chunkFrom is the size of content, in octets, from which on it goes by BDAT where that is offered: the dots of a long
-// message need not be looked for, and neither way takes more round trips than the other.
+// message need not be looked for, and neither way takes more round trips than the other. Shorter content that fits into
+// one group goes so too.
 const chunkFrom = 64 << 10
 
 // oneChunk sends the content as one chunk, the last one (RFC 3030 §2).
@@ -299,6 +327,11 @@ func (c *Client) contentFailed(ctx context.Context, s *sending, err error) error
 			c.broken = brokenError("4.3.0", "the content could not be read", err)
 		}
 		return c.broken
+	}
+	if s.grouped {
+		if err := c.envelopeReplies(ctx, s, c.o.Timeouts.Quit, c.o.Timeouts.Quit); err != nil {
+			return err
+		}
 	}
 	status, replyErr := c.reply(ctx, c.o.Timeouts.Quit)
 	if replyErr != nil {
