@@ -8,8 +8,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 
@@ -42,6 +45,7 @@ const (
 	exitOK    = 0
 	exitFail  = 1
 	exitUsage = 2
+	exitLater = 75 // nothing happened, but may if it is tried again later; EX_TEMPFAIL of sysexits
 )
 
 // streams are the program's standard streams.
@@ -62,6 +66,11 @@ func main() {
 type usageError struct{ error }
 
 func usageErrorf(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// laterError is a failure that may pass, and has changed nothing.
+type laterError struct{ error }
+
+func (e laterError) Unwrap() error { return e.error }
 
 // errReported is returned by commands that have said already what went wrong.
 var errReported = errors.New("reported")
@@ -98,18 +107,19 @@ func run(ctx context.Context, args []string, std streams) int {
 		printError(std.err, fmt.Errorf("write the output: %w", failed))
 		return exitFail
 	}
-	switch _, usage := errors.AsType[usageError](err); {
-	case err == nil:
+	if err == nil {
 		return exitOK
-	case usage:
-		printError(std.err, err)
-		return exitUsage
-	case errors.Is(err, errReported):
-		return exitFail
-	default:
-		printError(std.err, err)
-		return exitFail
 	}
+	if !errors.Is(err, errReported) {
+		printError(std.err, err)
+	}
+	if _, usage := errors.AsType[usageError](err); usage {
+		return exitUsage
+	}
+	if _, later := errors.AsType[laterError](err); later {
+		return exitLater
+	}
+	return exitFail
 }
 
 // printError prints one line, or a line for each mistake in a configuration file.
@@ -118,7 +128,17 @@ func printError(w io.Writer, err error) {
 		fmt.Fprintln(w, mistakes)
 		return
 	}
-	fmt.Fprintln(w, "waybill:", err)
+	fmt.Fprintln(w, "waybill:", visible(err.Error()))
+}
+
+// visible makes text that may be a stranger's fit for a terminal: it can break lines, and do nothing else there.
+func visible(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || !unicode.IsControl(r) && !unicode.In(r, unicode.Bidi_Control) && r != utf8.RuneError {
+			return r
+		}
+		return '?'
+	}, text)
 }
 
 // checkedWriter remembers the first error. It is what commands print to.
