@@ -94,6 +94,10 @@ func run(ctx context.Context, args []string, std streams) int {
 		fmt.Fprintln(std.err, "waybill:", err)
 		return exitFail
 	}
+	if err := checkArguments(args); err != nil {
+		printError(std.err, err)
+		return exitUsage
+	}
 	parsed, err := parser.Parse(args)
 	if status >= 0 {
 		return status
@@ -107,6 +111,11 @@ func run(ctx context.Context, args []string, std streams) int {
 		printError(std.err, fmt.Errorf("write the output: %w", failed))
 		return exitFail
 	}
+	return exitStatus(std, err)
+}
+
+// exitStatus is that of what a command returned, which it prints unless that is reported.
+func exitStatus(std streams, err error) int {
 	if err == nil {
 		return exitOK
 	}
@@ -120,6 +129,16 @@ func run(ctx context.Context, args []string, std streams) int {
 		return exitLater
 	}
 	return exitFail
+}
+
+// checkArguments wants UTF-8: the parser would put other characters in the place of what is none.
+func checkArguments(args []string) error {
+	for _, arg := range args {
+		if !utf8.ValidString(arg) {
+			return usageErrorf("the argument %q is not UTF-8", arg)
+		}
+	}
+	return nil
 }
 
 // printError prints one line, or a line for each mistake in a configuration file.

@@ -105,5 +105,8 @@ func (c *sendCommand) refusals(std streams, letter mua.Letter, receipt mua.Recei
 	if r.Accepted > 0 {
 		return fmt.Errorf("sent to %d of %d recipients (%s)", r.Accepted, len(letter.ForwardPaths), receipt.Results.Data)
 	}
+	if data := receipt.Results.Data; data.Code != 0 { // all others were accepted, until then
+		return fmt.Errorf("not sent: %s", data)
+	}
 	return fmt.Errorf("not sent: %s", receipt.Status())
 }

@@ -260,8 +260,17 @@ func (d *Dir) unique(now time.Time) string {
 func (f *File) path() string { return path.Join(f.folder, "tmp", f.name) }
 
 // Keep makes the message durable and puts it into new, or into cur with its flags if it has a name of its own: then it is
-// there once, however often it is kept. The directory is for Sync. date, if it is not zero, is when the message came.
+// there once, however often it is kept. The directory is for Sync. What
+// cannot be kept is gone. date, if it is not zero, is when the message came.
 func (f *File) Keep(name, flags string, date time.Time) error {
+	err := f.keep(name, flags, date)
+	if err != nil {
+		f.dir.root.Remove(f.path()) // what is not kept is not left behind
+	}
+	return err
+}
+
+func (f *File) keep(name, flags string, date time.Time) error {
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return err
 	}

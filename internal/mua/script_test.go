@@ -16,6 +16,9 @@ import (
 // silence is an answer that is none: the line was no command.
 const silence = "\n"
 
+// hangUp before an answer makes it the last one.
+const hangUp = "\x00"
+
 // peer is a server of one sort, on a socket, that answers lines as it was told.
 type peer struct {
 	greeting string
@@ -66,7 +69,10 @@ func (p *peer) serve(conn net.Conn) {
 			return
 		case silence:
 		default:
-			io.WriteString(conn, answer)
+			text, last := strings.CutPrefix(answer, hangUp)
+			if io.WriteString(conn, text); last {
+				return
+			}
 		}
 	}
 }
