@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/rand"
 	"fmt"
@@ -116,8 +117,9 @@ func (c *Composed) Size() int64 {
 	return size
 }
 
-// Write writes the message, the same each time. Errors are those of w and of the attachments; ErrSize.
-func (c *Composed) Write(w io.Writer) error {
+// Write writes the message, the same each time. Errors are those of to and of the attachments; ErrSize.
+func (c *Composed) Write(to io.Writer) error {
+	w := bufio.NewWriterSize(to, pieceSize) // lines are short
 	if _, err := io.WriteString(w, c.header+c.start); err != nil {
 		return err
 	}
@@ -129,9 +131,12 @@ func (c *Composed) Write(w io.Writer) error {
 			return fmt.Errorf("attach %s: %w", a.Name, err)
 		}
 	}
-	_, err := io.WriteString(w, c.end())
-	return err
+	io.WriteString(w, c.end())
+	return w.Flush()
 }
+
+// pieceSize is how much is written at a time, in octets.
+const pieceSize = 32 << 10
 
 // text is the body as a part: its fields and its content.
 func (l Letter) text() (fields, body string) {
