@@ -37,6 +37,7 @@ func TestSendTells(t *testing.T) {
 		"sender":          {[]string{"MAIL=553 5.1.8 who?"}, 1, "refuses the sender <me@a.test>: 553 5.1.8 who?", false, 0, false},
 		"sender, for now": {[]string{"MAIL=451 4.3.0 moment"}, 75, "try again later", false, 0, true},
 		"dot":             {[]string{"DOT=554 5.6.0 spam"}, 1, "not sent: 554 5.6.0 spam", false, 0, false},
+		"too large":       {[]string{"EHLO=250-x\r\n250 SIZE 100"}, 1, "not sent: 552 5.3.4 The message has", false, 0, false},
 		"busy":            {[]string{"EHLO=421 busy"}, 75, "421 busy", false, 0, true},
 		"lost":            {[]string{"DOT="}, 1, "may deliver it twice", false, 0, false},
 		"control":         {[]string{"RCPT TO:<b=550 \x1b[2J\x9b2J"}, 1, "550 ?[2J", false, 1, false},
@@ -63,7 +64,15 @@ func TestSendTells(t *testing.T) {
 			t.Errorf("%s: %s", name, out)
 		}
 	}
-	out, errOut, status := waybill(t, "", "send", "--server", freePort(t), "--from", "me@a.test", "--to", "b@x.test", "--body", "x", "--json")
+	s := newSMTP(t)
+	if _, errOut, status := waybill(t, "Subject: Grüße\nTo: b@x.test\n\nx", sending(s, "--letter", "-")...); status != 1 || !strings.Contains(errOut, "not sent: 550 5.6.7 ") {
+		t.Errorf("UTF-8 in a header to a server without SMTPUTF8: %d %s", status, errOut)
+	}
+	out, errOut, status := waybill(t, "x\xfc", sending(s, "--to", "b@x.test", "--json")...)
+	if status != 1 || !strings.Contains(out, `"error":"the text is not UTF-8`) {
+		t.Errorf("an error before anybody is asked: %d %s%s", status, out, errOut)
+	}
+	out, errOut, status = waybill(t, "", "send", "--server", freePort(t), "--from", "me@a.test", "--to", "b@x.test", "--body", "x", "--json")
 	if status != 75 || !json.Valid([]byte(out)) || !strings.Contains(errOut, "refused") {
 		t.Errorf("nobody listens: %d %s%s", status, out, errOut)
 	}

@@ -25,34 +25,39 @@ func (c *fetchCommand) Run(ctx context.Context, std streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	haul, err := c.fetch(ctx, std)
+	return errors.Join(c.report(std, haul, err), err)
+}
+
+// fetch does it.
+func (c *fetchCommand) fetch(ctx context.Context, std streams) (haul mua.Haul, err error) {
 	password, err := c.password(std)
 	if err != nil {
-		return err
+		return haul, err
 	}
 	client, err := c.client(std)
 	if err != nil {
-		return err
+		return haul, err
 	}
 	servers, err := c.find(ctx, client)
 	if err != nil {
-		return later(mua.Haul{}, err)
+		return haul, later(haul, err)
 	}
 	sink, closeSink, err := c.sink(std)
 	if err != nil {
-		return err
+		return haul, err
 	}
 	retrieval := mua.Retrieval{Sink: sink, Remove: !c.Keep && c.keepsSafely(std)}
 	memory, err := c.memory(servers)
 	if err != nil {
-		return errors.Join(err, closeSink())
+		return haul, errors.Join(err, closeSink())
 	}
 	if memory != nil {
 		retrieval.Memory = memory
 		defer memory.Close()
 	}
-	haul, err := client.Retrieve(ctx, mua.Settings{User: c.User, Password: password, POP3: servers}, retrieval)
-	err = errors.Join(later(haul, err), closeSink())
-	return errors.Join(c.report(std, haul, err), err)
+	haul, err = client.Retrieve(ctx, mua.Settings{User: c.User, Password: password, POP3: servers}, retrieval)
+	return haul, errors.Join(later(haul, err), closeSink())
 }
 
 func (c *fetchCommand) check() error {

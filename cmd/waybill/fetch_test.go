@@ -167,6 +167,33 @@ func TestFetchFails(t *testing.T) {
 	}
 }
 
+// TestFetchInterrupted: what was kept until then is known next time, and what was not leaves nothing behind.
+func TestFetchInterrupted(t *testing.T) {
+	t.Parallel()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "Maildir")
+	s := newPOP(t)
+	cmd := exec.CommandContext(t.Context(), path, fetching(t, s, "--out", dir)...)
+	s.use(func(line string) string {
+		if line == "RETR 2" { // half of it comes, and no more
+			cmd.Process.Signal(os.Interrupt)
+			return "+OK\r\nSubject: half"
+		}
+		return answering(popGood, popAnswers)(line)
+	})
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "interrupted") || messagesIn(t, dir) != 1 {
+		t.Errorf("%v %s", err, out)
+	}
+	s.use(answering(popGood, popAnswers))
+	if _, errOut, status := waybill(t, "", fetching(t, s, "--out", dir)...); status != 0 || errOut != "1 message retrieved, 1 fetched before, 2 deleted from the server\n" {
+		t.Errorf("%d %s", status, errOut)
+	}
+}
+
 // TestPasswordFrom: the environment and standard input do as well as a file.
 func TestPasswordFrom(t *testing.T) {
 	s := newPOP(t)

@@ -30,25 +30,31 @@ func (c *sendCommand) Run(ctx context.Context, std streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	letter, receipt, err := c.send(ctx, std)
+	return c.report(std, letter, receipt, err)
+}
+
+// send does it.
+func (c *sendCommand) send(ctx context.Context, std streams) (letter mua.Letter, receipt mua.Receipt, err error) {
 	password, err := c.password(std) // first: it may be the first line of standard input
 	if err != nil {
-		return err
+		return letter, receipt, err
 	}
 	letter, files, err := c.letter(std)
 	defer files.Close()
 	if err != nil {
-		return err
+		return letter, receipt, err
 	}
 	client, err := c.client(std)
 	if err != nil {
-		return err
+		return letter, receipt, err
 	}
 	settings := mua.Settings{Address: letter.ReversePath, User: c.User, Password: password}
-	var receipt mua.Receipt
-	if settings.SMTP, err = c.find(ctx, client, letter); err == nil {
-		receipt, err = client.Submit(ctx, settings, letter)
+	if settings.SMTP, err = c.find(ctx, client, letter); err != nil {
+		return letter, receipt, err
 	}
-	return c.report(std, letter, receipt, err)
+	receipt, err = client.Submit(ctx, settings, letter)
+	return letter, receipt, err
 }
 
 // find is the server of the flags, or those that the DNS names.

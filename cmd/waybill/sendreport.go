@@ -76,8 +76,8 @@ func (c *sendCommand) report(std streams, letter mua.Letter, receipt mua.Receipt
 		return fmt.Errorf("the connection was lost before the server said whether it took the letter; sending it again may deliver it twice: %w", explainClient(err))
 	case err != nil:
 		err = explainClient(err)
-	case r.Accepted == 0 && !receipt.Results.Mail.Success():
-		err = fmt.Errorf("not sent: the server refuses the sender %s: %s", letter.ReversePath.Path(), receipt.Results.Mail)
+	case !receipt.Results.Mail.Success():
+		err = refusedMail(letter, receipt.Results.Mail)
 	default:
 		err = c.refusals(std, letter, receipt, r)
 	}
@@ -85,6 +85,15 @@ func (c *sendCommand) report(std streams, letter mua.Letter, receipt mua.Receipt
 		return laterError{fmt.Errorf("%w; this may pass: try again later", err)}
 	}
 	return err
+}
+
+// refusedMail is about the sender, unless the status says that the message is too large, or of a kind that the server does not
+// take (RFC 3463 §3.4, §3.7).
+func refusedMail(letter mua.Letter, status mail.Status) error {
+	if subject := status.Enhanced[1]; subject == 3 || subject == 6 {
+		return fmt.Errorf("not sent: %s", status)
+	}
+	return fmt.Errorf("not sent: the server refuses the sender %s: %s", letter.ReversePath.Path(), status)
 }
 
 // refusals tells of each recipient, and sums up.
