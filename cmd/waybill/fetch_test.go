@@ -177,16 +177,24 @@ func TestFetchInterrupted(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "Maildir")
 	s := newPOP(t)
 	cmd := exec.CommandContext(t.Context(), path, fetching(t, s, "--out", dir)...)
+	started := make(chan bool)
 	s.use(func(line string) string {
 		if line == "RETR 2" { // half of it comes, and no more
+			<-started
 			cmd.Process.Signal(os.Interrupt)
 			return "+OK\r\nSubject: half"
 		}
 		return answering(popGood, popAnswers)(line)
 	})
-	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "interrupted") || messagesIn(t, dir) != 1 {
-		t.Errorf("%v %s", err, out)
+	var out strings.Builder
+	cmd.Stderr = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	close(started)
+	cmd.Wait()
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(out.String(), "interrupted") || messagesIn(t, dir) != 1 {
+		t.Errorf("%v %s", cmd.ProcessState, &out)
 	}
 	s.use(answering(popGood, popAnswers))
 	if _, errOut, status := waybill(t, "", fetching(t, s, "--out", dir)...); status != 0 || errOut != "1 message retrieved, 1 fetched before, 2 deleted from the server\n" {
@@ -212,7 +220,7 @@ func TestPasswordFrom(t *testing.T) {
 
 // onTerminal runs a program on a terminal, types the password when it is asked for, and prints what was to be seen.
 const onTerminal = `
-import os, pty, sys
+import os, pty, sys, termios
 pid, fd = pty.fork()
 if pid == 0:
     os.execv(sys.argv[1], sys.argv[1:])
@@ -226,6 +234,8 @@ while True:
         break
     seen += piece
     if seen.endswith(b"Password of me@a.test: "):
+        while termios.tcgetattr(fd)[3] & termios.ECHO:
+            pass
         os.write(fd, b"typed in\n")
 print(seen.decode())
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
