@@ -70,7 +70,7 @@ func (f *fetched) load() error {
 	}
 	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
 	if err := unix.FcntlFlock(f.file.Fd(), unix.F_SETLK, &lock); err != nil {
-		return fmt.Errorf("another fetch is using it: %w", err)
+		return laterError{fmt.Errorf("another fetch is using it: %w", err)}
 	}
 	if info.Size() == 0 {
 		_, err := fmt.Fprintln(f.file, f.title)
