@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 
+	"golang.org/x/term"
+
 	"waybill/internal/dialogue"
+	"waybill/internal/directory"
 	"waybill/internal/dns"
 	"waybill/internal/mua"
 	"waybill/internal/trail"
@@ -21,58 +22,61 @@ import (
 
 // serverFlags are what send and fetch have in common: which server, as whom, how protected.
 type serverFlags struct {
-	Server        string   `placeholder:"HOST[:PORT]" help:"The server. The port's default follows --tls. Default: the one that the DNS names for the domain of --user (RFC 6186)."`
-	User          string   `placeholder:"ADDR" help:"Login: the full address."`
+	Server        string   `placeholder:"HOST[:PORT]" help:"The server. The port's default follows --tls. Default: those that the DNS names for the domain of --user (RFC 6186), one after the other."`
+	Provider      []string `placeholder:"DOMAIN" help:"The DNS may name servers in this domain too, although it is not that of --user; repeatable."`
+	User          string   `placeholder:"ADDR" help:"Login: the full address. The password is asked for on a terminal, or taken from the environment (WAYBILL_PASSWORD)."`
 	PasswordStdin bool     `help:"Read the password from the first line of standard input."`
 	PasswordFile  string   `type:"existingfile" placeholder:"FILE" help:"Read the password from a file."`
-	TLS           string   `enum:"auto,starttls,tls,none" default:"auto" help:"auto: STARTTLS or STLS if offered; starttls: required; tls: from the first byte; none."`
+	TLS           string   `enum:"auto,starttls,tls,none" default:"auto" help:"auto: STARTTLS or STLS if offered, TLS from the first byte on its port; starttls: required; tls: from the first byte; none."`
 	Insecure      bool     `help:"Do not check the server's certificate (self-signed ones)."`
 	Resolver      []string `placeholder:"ADDR:PORT" help:"Name servers to ask; default: those of the system."`
 	Verbose       bool     `short:"v" help:"Show the dialogue."`
 }
 
-// defaultPorts by protection.
-type defaultPorts struct{ plain, implicit uint16 }
+// passwordVariable is in the environment. A flag with the password would show it to everybody who lists processes.
+const passwordVariable = "WAYBILL_PASSWORD"
 
-func (f *serverFlags) server(ports defaultPorts) (mua.Server, error) {
-	s := mua.Server{Host: f.Server, Port: ports.plain, Security: mua.Security(f.TLS)}
-	if s.Security == mua.Implicit {
-		s.Port = ports.implicit
+// password gets it, once; stdin is then at the second line.
+func (f *serverFlags) password(std streams) (string, error) {
+	if f.User == "" {
+		if f.PasswordFile != "" || f.PasswordStdin {
+			return "", usageErrorf("a password is for a login: give --user too")
+		}
+		return "", nil
 	}
-	if _, err := netip.ParseAddr(f.Server); err == nil {
-		return s, nil
+	if strings.ContainsFunc(f.User, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "", usageErrorf("--user has a control character")
 	}
-	host, port, err := net.SplitHostPort(f.Server)
+	if f.PasswordFile != "" && f.PasswordStdin {
+		return "", usageErrorf("give either --password-file or --password-stdin")
+	}
+	password, err := f.readPassword(std)
 	if err != nil {
-		return s, nil // no port
+		return "", fmt.Errorf("read the password: %w", err)
 	}
-	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil {
-		return s, fmt.Errorf("--server %s: %q is not a port", f.Server, port)
-	}
-	s.Host, s.Port = host, uint16(number)
-	return s, nil
+	return checkPassword(password)
 }
 
-// password reads it, once; stdin is then at the second line.
-func (f *serverFlags) password(std streams) (string, error) {
-	switch {
-	case f.User == "":
-		return "", nil
-	case f.PasswordFile != "":
-		b, err := os.ReadFile(f.PasswordFile)
+func (f *serverFlags) readPassword(std streams) (string, error) {
+	if f.PasswordFile != "" {
+		file, err := os.Open(f.PasswordFile)
 		if err != nil {
 			return "", err
 		}
-		return checkPassword(dropLineEnd(string(b)))
-	case f.PasswordStdin:
-		line, err := firstLine(std.in)
-		if err != nil {
-			return "", err
-		}
-		return checkPassword(line)
+		defer file.Close()
+		b, err := io.ReadAll(io.LimitReader(file, directory.MaxPassword+3))
+		return dropLineEnd(string(b)), err
 	}
-	return "", errors.New("--user needs --password-stdin or --password-file")
+	if f.PasswordStdin {
+		return firstLine(std.in)
+	}
+	if password, ok := os.LookupEnv(passwordVariable); ok {
+		return password, nil
+	}
+	if in, ok := std.in.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
+		return ask(std, in, "Password of "+f.User+": ")
+	}
+	return "", usageErrorf("--user needs a password: --password-file, --password-stdin, %s, or a terminal to ask on", passwordVariable)
 }
 
 // client builds the mail client; with -v it prints what is said, as it is said.
@@ -98,55 +102,15 @@ func (f *serverFlags) client(std streams) (*mua.Client, error) {
 	return c, nil
 }
 
-// service is one that the DNS may name a server of.
-type service struct {
-	name     string // "_pop3s._tcp"
-	security mua.Security
-}
-
-// discover finds the user's server by DNS, the most secure one that is named.
-func (f *serverFlags) discover(ctx context.Context, client *mua.Client, services []service) (mua.Server, error) {
-	user, err := parseAddress("--user", f.User)
-	if err != nil {
-		return mua.Server{}, err
-	}
-	var names []string
-	for _, s := range services {
-		server, err := client.Discover(ctx, s.name, user.Domain, s.security)
-		if err == nil {
-			return server, nil
-		}
-		if !errors.Is(err, dns.ErrNotFound) {
-			return server, err
-		}
-		names = append(names, s.name+"."+user.Domain)
-	}
-	return mua.Server{}, fmt.Errorf("the DNS names no server (there is no SRV record %s); name it with --server", strings.Join(names, " or "))
-}
-
-func (f *serverFlags) nameServers() ([]netip.AddrPort, error) {
-	if len(f.Resolver) == 0 {
-		return dns.SystemServers()
-	}
-	var servers []netip.AddrPort
-	for _, s := range f.Resolver {
-		ap, err := netip.ParseAddrPort(s)
-		if err != nil {
-			return nil, fmt.Errorf("--resolver %s: write address:port, as 127.0.0.1:53", s)
-		}
-		servers = append(servers, ap)
-	}
-	return servers, nil
-}
-
 // explainClient says what to do about the usual troubles of a client.
 func explainClient(err error) error {
+	var certificate *tls.CertificateVerificationError
 	var unknown x509.UnknownAuthorityError
 	var hostname x509.HostnameError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &unknown), errors.As(err, &hostname):
+	case errors.As(err, &certificate), errors.As(err, &unknown), errors.As(err, &hostname):
 		return fmt.Errorf("the server's certificate is not trusted: %w; --insecure goes on without checking it", err)
 	case errors.Is(err, context.Canceled):
 		return errors.New("interrupted")
@@ -156,6 +120,6 @@ func explainClient(err error) error {
 
 func showLookups(w io.Writer, e trail.Event) {
 	for _, d := range e.DNS {
-		fmt.Fprintf(w, "DNS %s %s: %s %s\n", d.Name, d.Type, d.Code, strings.Join(d.Answers, "; "))
+		fmt.Fprintln(w, visible(fmt.Sprintf("DNS %s %s: %s %s", d.Name, d.Type, d.Code, strings.Join(d.Answers, "; "))))
 	}
 }

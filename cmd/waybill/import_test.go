@@ -274,7 +274,7 @@ func TestFetchToMbox(t *testing.T) {
 	}
 	_, errOut, status := waybill(t, "", "fetch", "--server", s.pop3s, "--tls", "tls", "--insecure", "--user", testUser,
 		"--password-file", passwordFile(t), "--mbox", box)
-	if status != 0 || !strings.Contains(errOut, "2 messages retrieved and deleted") {
+	if status != 0 || !strings.Contains(errOut, "2 messages retrieved, 2 deleted from the server") {
 		t.Fatalf("%d %s", status, errOut)
 	}
 	s.expect(s.do(0, "account", "add", "bob@example.test", "--password-stdin"))

@@ -8,8 +8,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 
@@ -44,6 +47,7 @@ const (
 	exitOK    = 0
 	exitFail  = 1
 	exitUsage = 2
+	exitLater = 75 // nothing happened, but may if it is tried again later; EX_TEMPFAIL of sysexits
 )
 
 // streams are the program's standard streams.
@@ -64,6 +68,11 @@ func main() {
 type usageError struct{ error }
 
 func usageErrorf(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// laterError is a failure that may pass, and has changed nothing.
+type laterError struct{ error }
+
+func (e laterError) Unwrap() error { return e.error }
 
 // errReported is returned by commands that have said already what went wrong.
 var errReported = errors.New("reported")
@@ -87,6 +96,10 @@ func run(ctx context.Context, args []string, std streams) int {
 		fmt.Fprintln(std.err, "waybill:", err)
 		return exitFail
 	}
+	if err := checkArguments(args); err != nil {
+		printError(std.err, err)
+		return exitUsage
+	}
 	parsed, err := parser.Parse(args)
 	if status >= 0 {
 		return status
@@ -100,18 +113,34 @@ func run(ctx context.Context, args []string, std streams) int {
 		printError(std.err, fmt.Errorf("write the output: %w", failed))
 		return exitFail
 	}
-	switch _, usage := errors.AsType[usageError](err); {
-	case err == nil:
+	return exitStatus(std, err)
+}
+
+// exitStatus is that of what a command returned, which it prints unless that is reported.
+func exitStatus(std streams, err error) int {
+	if err == nil {
 		return exitOK
-	case usage:
-		printError(std.err, err)
-		return exitUsage
-	case errors.Is(err, errReported):
-		return exitFail
-	default:
-		printError(std.err, err)
-		return exitFail
 	}
+	if !errors.Is(err, errReported) {
+		printError(std.err, err)
+	}
+	if _, usage := errors.AsType[usageError](err); usage {
+		return exitUsage
+	}
+	if _, later := errors.AsType[laterError](err); later {
+		return exitLater
+	}
+	return exitFail
+}
+
+// checkArguments wants UTF-8: the parser would put other characters in the place of what is none.
+func checkArguments(args []string) error {
+	for _, arg := range args {
+		if !utf8.ValidString(arg) {
+			return usageErrorf("the argument %q is not UTF-8", arg)
+		}
+	}
+	return nil
 }
 
 // printError prints one line, or a line for each mistake in a configuration file.
@@ -120,7 +149,17 @@ func printError(w io.Writer, err error) {
 		fmt.Fprintln(w, mistakes)
 		return
 	}
-	fmt.Fprintln(w, "waybill:", err)
+	fmt.Fprintln(w, "waybill:", visible(err.Error()))
+}
+
+// visible makes text that may be a stranger's fit for a terminal: it can break lines, and do nothing else there.
+func visible(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || !unicode.IsControl(r) && !unicode.In(r, unicode.Bidi_Control) && r != utf8.RuneError {
+			return r
+		}
+		return '?'
+	}, text)
 }
 
 // checkedWriter remembers the first error. It is what commands print to.

@@ -2,18 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"mime"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
-	"waybill/internal/lineend"
 	"waybill/internal/mail"
-	"waybill/internal/message"
 	"waybill/internal/mua"
 )
 
@@ -21,7 +14,7 @@ import (
 type sendCommand struct {
 	serverFlags
 	From    string   `required:"" placeholder:"A" help:"Reverse-path, and From of a composed letter."`
-	To      []string `placeholder:"B" help:"Forward-path, repeatable. Of a --letter without it: the addresses of its To, Cc and Bcc; Bcc is removed."`
+	To      []string `placeholder:"B" help:"Forward-path, repeatable. Of a --letter without it: the addresses of its To, Cc and Bcc."`
 	Cc      []string `placeholder:"C" help:"Another recipient, who is named as such; repeatable."`
 	Bcc     []string `placeholder:"D" help:"Another recipient, whom nobody sees; repeatable."`
 	ReplyTo string   `placeholder:"A" help:"Where answers go to, if not to --from."`
@@ -30,51 +23,50 @@ type sendCommand struct {
 	Body    string   `help:"Text of a composed letter; default: standard input."`
 	Attach  []string `sep:"none" type:"existingfile" placeholder:"FILE" help:"A file that goes with a composed letter; repeatable."`
 	JSON    bool     `name:"json" help:"Print the result as JSON."`
-	Letter  string   `placeholder:"FILE.eml" help:"Send this whole message instead of composing one; - is standard input."`
+	Letter  string   `placeholder:"FILE.eml" help:"Send this whole message instead of composing one; - is standard input. Bcc is removed; From, Date and Message-ID are added where they are missing."`
 }
 
 func (c *sendCommand) Run(ctx context.Context, std streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	letter, receipt, err := c.send(ctx, std)
+	return c.report(std, letter, receipt, err)
+}
+
+// send does it.
+func (c *sendCommand) send(ctx context.Context, std streams) (letter mua.Letter, receipt mua.Receipt, err error) {
 	password, err := c.password(std) // first: it may be the first line of standard input
 	if err != nil {
-		return err
+		return letter, receipt, err
 	}
-	draft, err := newDraftFile()
+	letter, files, err := c.letter(std)
+	defer files.Close()
 	if err != nil {
-		return err
-	}
-	defer draft.Close()
-	letter, err := c.letter(std, draft)
-	if err != nil {
-		return err
+		return letter, receipt, err
 	}
 	client, err := c.client(std)
 	if err != nil {
-		return err
+		return letter, receipt, err
 	}
-	server, err := c.find(ctx, client, letter)
-	if err != nil {
-		return err
+	settings := mua.Settings{Address: letter.ReversePath, User: c.User, Password: password}
+	if settings.SMTP, err = c.find(ctx, client, letter); err != nil {
+		return letter, receipt, err
 	}
-	settings := mua.Settings{Address: letter.ReversePath, User: c.User, Password: password, SMTP: server}
-	receipt, err := client.Submit(ctx, settings, letter)
-	if err != nil {
-		return explainClient(err)
-	}
-	return c.report(std, letter, receipt)
+	receipt, err = client.Submit(ctx, settings, letter)
+	return letter, receipt, err
 }
 
-// find is the server of the flags, or the one that the DNS names.
-func (c *sendCommand) find(ctx context.Context, client *mua.Client, letter mua.Letter) (mua.Server, error) {
+// find is the server of the flags, or those that the DNS names.
+func (c *sendCommand) find(ctx context.Context, client *mua.Client, letter mua.Letter) ([]mua.Server, error) {
 	if c.Server != "" {
-		return c.server(defaultPorts{plain: 587, implicit: 465})
+		server, err := c.server(defaultPorts{plain: 587, implicit: 465})
+		return []mua.Server{server}, err
 	}
 	if c.User != "" {
-		return c.discover(ctx, client, []service{{"_submissions._tcp", mua.Implicit}, {"_submission._tcp", mua.StartTLS}})
+		return c.discover(ctx, client, mua.Service{Name: "_submissions._tcp", Security: mua.Implicit}, mua.Service{Name: "_submission._tcp", Security: mua.StartTLS})
 	}
-	return client.Exchanger(ctx, letter.ForwardPaths)
+	return client.Exchangers(ctx, letter.ForwardPaths)
 }
 
 func (c *sendCommand) check() error {
@@ -90,133 +82,75 @@ func (c *sendCommand) check() error {
 	return nil
 }
 
-// report tells what the server said, for each recipient that it refused.
-func (c *sendCommand) report(std streams, letter mua.Letter, receipt mua.Receipt) error {
-	if c.JSON {
-		err := json.NewEncoder(std.out).Encode(map[string]any{
-			"sent": receipt.Accepted(), "id": receipt.ID, "status": receipt.Status(), "recipients": receipt.Results.Recipients,
-		})
-		if err == nil && !receipt.Accepted() {
-			err = errReported
-		}
-		return err
+// closers are files that are needed until the letter is sent.
+type closers []io.Closer
+
+func (c closers) Close() {
+	for _, file := range c {
+		file.Close() // they were only read
 	}
-	if !receipt.Results.Mail.Success() {
-		return fmt.Errorf("not sent: the server refuses the sender %s: %s", letter.ReversePath.Path(), receipt.Results.Mail)
-	}
-	for i, status := range receipt.Results.Recipients {
-		if !status.Success() {
-			fmt.Fprintf(std.err, "%s refused: %s\n", letter.ForwardPaths[i], status)
-		}
-	}
-	switch {
-	case receipt.Accepted():
-		fmt.Fprintf(std.out, "sent: %s\n", receipt.Status())
-		return nil
-	case receipt.Results.Data.Success():
-		return fmt.Errorf("sent, but not to everybody (%s)", receipt.Results.Data)
-	}
-	return fmt.Errorf("not sent: %s", receipt.Status())
 }
 
-// letter composes the message, or reads it, into draft.
-func (c *sendCommand) letter(std streams, draft *draftFile) (mua.Letter, error) {
+// letter is the envelope, and the message of the flags or of a file.
+func (c *sendCommand) letter(std streams) (l mua.Letter, files closers, err error) {
 	from, rest, err := mail.ParsePath(c.From)
-	if err != nil || rest != "" {
-		return mua.Letter{}, usageErrorf("--from %q is not an address", c.From)
+	if err != nil {
+		return l, nil, usageErrorf("--from: %v", err)
 	}
-	l := mua.Letter{ReversePath: from}
+	if rest != "" {
+		return l, nil, usageErrorf("--from %q is more than an address", c.From)
+	}
 	var lists [3][]mail.Address
 	for i, list := range [][]string{c.To, c.Cc, c.Bcc} {
 		for _, s := range list {
 			to, err := parseAddress([]string{"--to", "--cc", "--bcc"}[i], s)
 			if err != nil {
-				return l, err
+				return l, nil, err
 			}
 			lists[i] = append(lists[i], to)
 		}
 	}
-	l.ForwardPaths = slices.Concat(lists[0], lists[1], lists[2])
+	l = mua.Letter{ReversePath: from, ForwardPaths: once(slices.Concat(lists[0], lists[1], lists[2]))}
 	if c.Letter != "" {
-		return c.read(std, draft, l)
+		return c.whole(std, l)
 	}
-	letter, err := c.composed(std, from, lists[0], lists[1])
-	if err != nil {
-		return l, err
-	}
-	if err := letter.Write(draft); err != nil {
-		return l, err
-	}
-	l.Content, err = draft.content()
-	return l, err
+	l.Content, files, err = c.compose(std, from, lists[0], lists[1])
+	return l, files, err
 }
 
-// composed is the letter of the flags.
-func (c *sendCommand) composed(std streams, from mail.Address, to, cc []mail.Address) (message.Letter, error) {
-	l := message.Letter{From: from, To: to, Cc: cc, Subject: c.Subject, Body: c.Body}
+// once leaves each address out that stands before: nobody is to get a letter twice.
+func once(list []mail.Address) (each []mail.Address) {
+	seen := map[string]bool{}
+	for _, a := range list {
+		if !seen[a.String()] {
+			seen[a.String()] = true
+			each = append(each, a)
+		}
+	}
+	return each
+}
+
+// whole takes a message as it is, but for its line ends and what readWhole says.
+func (c *sendCommand) whole(std streams, l mua.Letter) (mua.Letter, closers, error) {
+	var s rereadable
 	var err error
-	if len(to)+len(cc) == 0 { // all are hidden
-		l.To, l.Extra = []mail.Address{from}, nil
+	if c.Letter == "-" {
+		s, err = readSource(std.in)
+	} else {
+		s, err = openSource(c.Letter)
 	}
-	if c.ReplyTo != "" {
-		if l.ReplyTo, err = parseAddress("--reply-to", c.ReplyTo); err != nil {
-			return l, err
-		}
+	if err != nil {
+		return l, nil, fmt.Errorf("read the message: %w", err)
 	}
-	for _, h := range c.Header {
-		name, text, ok := strings.Cut(h, ":")
-		if !ok {
-			return l, usageErrorf("--header %q is not NAME: TEXT", h)
-		}
-		l.Extra = append(l.Extra, message.Extra{Name: name, Value: strings.TrimSpace(text)})
-	}
-	for _, file := range c.Attach {
-		l.Attachments = append(l.Attachments, message.Attachment{
-			Name: filepath.Base(file), Type: mime.TypeByExtension(filepath.Ext(file)), Open: func() (io.ReadCloser, error) { return os.Open(file) },
-		})
-	}
-	if c.Body == "" {
-		l.Body, err = readText(std.in)
-	}
-	return l, err
-}
-
-// maxText bounds a text that is composed, in octets: it is held whole.
-const maxText = 10 << 20
-
-func readText(in io.Reader) (string, error) {
-	text, err := io.ReadAll(io.LimitReader(in, maxText+1))
-	if err == nil && len(text) > maxText {
-		err = fmt.Errorf("the text is longer than %d octets; --attach sends a file, and --letter a whole message", maxText)
-	}
-	return string(text), err
-}
-
-// read takes a whole message as it is, but for its line ends.
-func (c *sendCommand) read(std streams, draft *draftFile, l mua.Letter) (mua.Letter, error) {
-	in := std.in
-	if c.Letter != "-" {
-		f, err := os.Open(c.Letter)
-		if err != nil {
-			return l, err
-		}
-		defer f.Close()
-		in = f
-	}
-	bcc := &bccFilter{next: draft, keep: len(l.ForwardPaths) > 0}
-	w := lineend.ToWire(bcc)
-	if _, err := io.Copy(w, in); err != nil {
-		return l, err
-	}
-	if err := bcc.end(); err != nil {
-		return l, err
+	message, err := readWhole(s, l.ReversePath)
+	if err != nil {
+		return l, closers{s}, err
 	}
 	if len(l.ForwardPaths) == 0 {
-		if l.ForwardPaths = bcc.recipients(); len(l.ForwardPaths) == 0 {
-			return l, usageErrorf("the message names nobody in To, Cc or Bcc; name somebody with --to")
+		if l.ForwardPaths, err = message.recipients(); err != nil {
+			return l, closers{s}, err
 		}
 	}
-	var err error
-	l.Content, err = draft.content()
-	return l, err
+	l.Content = message.content()
+	return l, closers{s}, nil
 }

@@ -84,6 +84,6 @@ func TestSendWhole(t *testing.T) {
 	s.sendAs(2, "From: x@y.test\n\nx\n", "--letter", "-")
 	s.sendAs(1, "no header at all", "--letter", "-", "--to", testUser)
 	s.sendAs(2, "x")
-	s.sendAs(1, "x", "--to", testUser, "--header", "No name: x")
+	s.sendAs(2, "x", "--to", testUser, "--header", "No name: x")
 	s.sendAs(2, "x", "--to", testUser, "--header", "nothing")
 }

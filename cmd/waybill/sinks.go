@@ -2,18 +2,32 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"waybill/internal/lineend"
 	"waybill/internal/maildir"
 	"waybill/internal/mbox"
 	"waybill/internal/mua"
 )
+
+// sink is where the messages go to.
+func (c *fetchCommand) sink(std streams) (sink mua.Sink, end func() error, err error) {
+	end = func() error { return nil }
+	switch {
+	case c.Mbox != "":
+		file, err := mbox.OpenFile(c.Mbox)
+		return mboxSink{file}, end, err
+	case c.Out != "-":
+		dir, err := maildir.Create(c.Out)
+		if err != nil {
+			return nil, end, err
+		}
+		return maildirSink{dir}, dir.Close, nil
+	}
+	return printSink{std.out}, end, nil
+}
 
 // printSink prints messages as they are.
 type printSink struct{ out io.Writer }
@@ -56,90 +70,38 @@ type maildirKeeper struct {
 }
 
 func (k maildirKeeper) Keep() error {
-	return errors.Join(k.Close(), k.file.Keep("", "", time.Time{}), k.dir.Sync(""))
+	if err := k.Close(); err != nil { // the last octet may have been held back
+		return errors.Join(err, k.Discard())
+	}
+	if err := k.file.Keep("", "", time.Time{}); err != nil {
+		return err
+	}
+	return k.dir.Sync("")
 }
 
 func (k maildirKeeper) Discard() error { return k.file.Discard() }
 
-// mboxSink adds messages to an mbox file, which is locked as other programs do it. What cannot be kept whole is cut off again.
-type mboxSink struct{ file *os.File }
+// mboxSink adds messages to an mbox file, each when it has come whole: meanwhile others may use the file.
+type mboxSink struct{ file *mbox.File }
 
-func openMboxSink(path string) (*mboxSink, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+func (s mboxSink) Begin(string, int64) (mua.Keeper, error) {
+	f, err := spoolFile()
 	if err != nil {
 		return nil, err
 	}
-	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
-	if err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &lock); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s is in use by another program: %w", path, err), f.Close())
-	}
-	return &mboxSink{f}, nil
+	return mboxKeeper{f, s.file}, nil
 }
 
-func (s *mboxSink) Close() error { return s.file.Close() }
-
-func (s *mboxSink) Begin(string, int64) (mua.Keeper, error) {
-	end, err := s.file.Seek(0, io.SeekEnd)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.separate(end); err != nil {
-		return nil, err
-	}
-	r, w := io.Pipe()
-	k := &mboxKeeper{PipeWriter: w, sink: s, begin: end, written: make(chan error, 1)}
-	go func() {
-		out := mbox.NewWriter(s.file)
-		err := errors.Join(out.Write("", time.Now(), "", r), out.Flush())
-		r.CloseWithError(err) // whoever goes on writing is told
-		k.written <- err
-	}()
-	return k, nil
-}
-
-// separate sees to the empty line that must stand before the next message.
-func (s *mboxSink) separate(end int64) error {
-	last := make([]byte, min(end, 2))
-	if _, err := s.file.ReadAt(last, end-int64(len(last))); err != nil {
-		return err
-	}
-	if end == 0 || string(last) == "\n\n" {
-		return nil
-	}
-	missing := "\n"
-	if last[len(last)-1] != '\n' {
-		missing = "\n\n"
-	}
-	_, err := s.file.WriteString(missing)
-	return err
-}
-
-// mboxKeeper is a message that is being added.
 type mboxKeeper struct {
-	*io.PipeWriter
-	sink    *mboxSink
-	begin   int64
-	written chan error
+	*os.File
+	mbox *mbox.File
 }
 
-func (k *mboxKeeper) Keep() error {
-	k.Close()
-	err := <-k.written
-	if err == nil {
-		err = k.sink.file.Sync()
+func (k mboxKeeper) Keep() error {
+	if _, err := k.Seek(0, io.SeekStart); err != nil {
+		return errors.Join(err, k.Close())
 	}
-	if err != nil {
-		return errors.Join(err, k.cut())
-	}
-	return nil
+	return errors.Join(k.mbox.Add("", time.Now(), k.File), k.Close())
 }
 
-func (k *mboxKeeper) Discard() error {
-	k.CloseWithError(errDiscarded)
-	<-k.written
-	return k.cut()
-}
-
-var errDiscarded = errors.New("the message did not come whole")
-
-func (k *mboxKeeper) cut() error { return k.sink.file.Truncate(k.begin) }
+func (k mboxKeeper) Discard() error { return k.Close() }

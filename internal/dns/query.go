@@ -54,8 +54,8 @@ type SRV struct {
 	Priority, Weight uint16
 }
 
-// SRV looks up the servers of a service, as "_submissions._tcp", of a domain, in the order in which they are to be tried: by
-// priority, and by weight where that is equal, the heavier first.
+// SRV looks up the servers of a service, as "_submissions._tcp", of a domain, ordered by priority, the heavier first where that
+// is equal; the caller chooses among those at random (RFC 2782).
 func (c *Client) SRV(ctx context.Context, service, domain string) ([]SRV, []Answer, error) {
 	answer, rrs, err := c.lookup(ctx, service+"."+domain, "SRV")
 	if err != nil {

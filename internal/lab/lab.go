@@ -248,8 +248,8 @@ func (l *Lab) client(h, resolver host) *mua.Client {
 func (u User) settings() mua.Settings {
 	return mua.Settings{
 		Address: u.Address, User: u.Address.String(), Password: u.Password,
-		SMTP: mua.Server{Host: u.server.name, Port: portOf("smtp"), Security: mua.Plain},
-		POP3: mua.Server{Host: u.server.name, Port: portOf("pop3"), Security: mua.Plain},
+		SMTP: []mua.Server{{Host: u.server.name, Port: portOf("smtp"), Security: mua.Plain}},
+		POP3: []mua.Server{{Host: u.server.name, Port: portOf("pop3"), Security: mua.Plain}},
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"waybill/internal/mail"
 	"waybill/internal/message"
+	"waybill/internal/mua"
 	"waybill/internal/trail"
 )
 
@@ -126,8 +127,8 @@ func TestReferenceScenario(t *testing.T) {
 	// Retrieved and deleted: a second look finds nothing.
 	var again memorySink
 	you := l.users[1]
-	if n, err := l.client(you.client, you.names).Retrieve(t.Context(), you.settings(), &again, true); n != 0 || err != nil {
-		t.Errorf("the second retrieval: %d messages, %v", n, err)
+	if haul, err := l.client(you.client, you.names).Retrieve(t.Context(), you.settings(), mua.Retrieval{Sink: &again, Remove: true}); haul != (mua.Haul{}) || err != nil {
+		t.Errorf("the second retrieval: %+v, %v", haul, err)
 	}
 }
 
@@ -277,7 +278,7 @@ func TestRawSession(t *testing.T) {
 
 	var sink memorySink
 	you := l.users[1]
-	if _, err := l.client(you.client, you.names).Retrieve(ctx, you.settings(), &sink, true); err != nil || len(sink.messages) != 1 {
+	if _, err := l.client(you.client, you.names).Retrieve(ctx, you.settings(), mua.Retrieval{Sink: &sink, Remove: true}); err != nil || len(sink.messages) != 1 {
 		t.Fatalf("%d messages, %v", len(sink.messages), err)
 	}
 	if fields := receivedFields(sink.messages[0]); len(fields) != 2 || !strings.Contains(fields[1], id) {

@@ -81,7 +81,7 @@ func (l *Lab) submit(ctx context.Context, s Scenario) (mua.Receipt, error) {
 	}
 	settings := l.users[0].settings()
 	settings.User = "" // from the own network nobody logs in; a stranger has nothing to log in with
-	return client.Submit(ctx, settings, mua.Letter{ReversePath: s.From, ForwardPaths: s.To, Content: bytes.NewReader(s.Letter)})
+	return client.Submit(ctx, settings, mua.Letter{ReversePath: s.From, ForwardPaths: s.To, Content: mua.InMemory(s.Letter)})
 }
 
 // awaitSessionEnd waits until the server has told of the session that came to nothing, if one was begun.
@@ -106,7 +106,7 @@ func (l *Lab) collect(ctx context.Context, s Scenario, from int) (Outcome, error
 			continue
 		}
 		var sink memorySink
-		_, err := l.client(u.client, u.names).Retrieve(ctx, u.settings(), &sink, !s.Keep)
+		_, err := l.client(u.client, u.names).Retrieve(ctx, u.settings(), mua.Retrieval{Sink: &sink, Remove: !s.Keep, Memory: nothing{}})
 		errs = append(errs, err)
 		for _, content := range sink.messages {
 			if bytes.HasPrefix(content, []byte("Return-Path: <>\r\n")) {
@@ -212,3 +212,11 @@ func (k *memoryKeeper) Keep() error {
 }
 
 func (k *memoryKeeper) Discard() error { return nil }
+
+// nothing is the memory of a client that gets its mail for the first time.
+type nothing struct{}
+
+func (nothing) Times(string) int           { return 0 }
+func (nothing) Add(string) error           { return nil }
+func (nothing) Sync() error                { return nil }
+func (nothing) Only(map[string]bool) error { return nil }

@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,8 +69,9 @@ func Open(path string) (*Dir, error) {
 	return d, nil
 }
 
-// Create opens a Maildir, which it makes if it is not there.
+// Create opens a Maildir, which it makes, durably, if it is not there.
 func Create(path string) (*Dir, error) {
+	made := missing(path)
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, err
 	}
@@ -77,10 +79,38 @@ func Create(path string) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := d.MakeFolder(""); err != nil {
+	isNew := !d.isDir("tmp") || !d.isDir("new") || !d.isDir("cur")
+	err = d.MakeFolder("")
+	if isNew {
+		made = append([]string{path}, made...)
+	}
+	for _, dir := range made {
+		if err == nil {
+			err = syncDir(os.Open(dir))
+		}
+	}
+	if err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// missing returns the directories that get an entry when path is made.
+func missing(path string) (parents []string) {
+	for {
+		if _, err := os.Stat(path); err == nil || path == filepath.Dir(path) {
+			return parents
+		}
+		path = filepath.Dir(path)
+		parents = append(parents, path)
+	}
+}
+
+func syncDir(dir *os.File, err error) error {
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func open(path string) (*Dir, error) {
@@ -230,8 +260,17 @@ func (d *Dir) unique(now time.Time) string {
 func (f *File) path() string { return path.Join(f.folder, "tmp", f.name) }
 
 // Keep makes the message durable and puts it into new, or into cur with its flags if it has a name of its own: then it is
-// there once, however often it is kept. The directory is for Sync. date, if it is not zero, is when the message came.
+// there once, however often it is kept. The directory is for Sync. What
+// cannot be kept is gone. date, if it is not zero, is when the message came.
 func (f *File) Keep(name, flags string, date time.Time) error {
+	err := f.keep(name, flags, date)
+	if err != nil {
+		f.dir.root.Remove(f.path()) // what is not kept is not left behind
+	}
+	return err
+}
+
+func (f *File) keep(name, flags string, date time.Time) error {
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return err
 	}
@@ -253,11 +292,7 @@ func (f *File) Discard() error { return errors.Join(f.Close(), f.dir.root.Remove
 // Sync makes durable what Keep put into a folder.
 func (d *Dir) Sync(folder string) error {
 	for _, sub := range []string{"new", "cur"} {
-		dir, err := d.root.Open(path.Join(folder, sub))
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+		if err := syncDir(d.root.Open(path.Join(folder, sub))); err != nil {
 			return err
 		}
 	}

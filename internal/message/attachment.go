@@ -1,7 +1,6 @@
 package message
 
 import (
-	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -10,23 +9,23 @@ import (
 	"strings"
 )
 
-// writeParts writes a letter with attachments: multipart/mixed (RFC 2046 §5.1.3), the text first.
-func (l Letter) writeParts(w io.Writer, header string) error {
-	boundary := "=_" + strings.ToLower(rand.Text())
-	head := fmt.Sprintf("%sContent-Type: multipart/mixed; boundary=%q\r\n\r\n--%s\r\n%s", header, boundary, boundary, l.text())
-	if _, err := io.WriteString(w, head); err != nil {
-		return err
+// before is what stands before an attachment: multipart/mixed (RFC 2046 §5.1.3), the text first.
+func (c *Composed) before(a Attachment) string {
+	return fmt.Sprintf("\r\n--%s\r\n%s\r\n", c.boundary, a.fields())
+}
+
+// end is what stands behind the last one.
+func (c *Composed) end() string {
+	if len(c.attachments) == 0 {
+		return ""
 	}
-	for _, a := range l.Attachments {
-		if _, err := fmt.Fprintf(w, "\r\n--%s\r\n%s\r\n", boundary, a.fields()); err != nil {
-			return err
-		}
-		if err := a.write(w); err != nil {
-			return fmt.Errorf("attach %s: %w", a.Name, err)
-		}
-	}
-	_, err := fmt.Fprintf(w, "\r\n--%s--\r\n", boundary)
-	return err
+	return fmt.Sprintf("\r\n--%s--\r\n", c.boundary)
+}
+
+// encodedSize is what so many octets take as base64 in lines, in octets.
+func encodedSize(n int64) int64 {
+	n = (n + 2) / 3 * 4
+	return n + (n+base64Line-1)/base64Line*int64(len("\r\n"))
 }
 
 // fields are those of the attachment's part. A name that is not plain ASCII has the form of RFC 2231.
@@ -47,6 +46,9 @@ func (a Attachment) fields() string {
 		strings.Replace(disposition, "; ", ";\r\n ", 1))
 }
 
+// ErrSize: an attachment has not the size that was said.
+var ErrSize = errors.New("the file is not as large as it was a moment ago")
+
 // write writes the content as base64 in lines of 76 characters (RFC 2045 §6.8).
 func (a Attachment) write(w io.Writer) error {
 	content, err := a.Open()
@@ -56,7 +58,11 @@ func (a Attachment) write(w io.Writer) error {
 	defer content.Close()
 	lines := &lineWriter{w: w}
 	encoder := base64.NewEncoder(base64.StdEncoding, lines)
-	if _, err := io.Copy(encoder, content); err != nil {
+	n, err := io.Copy(encoder, io.LimitReader(content, a.Size+1))
+	if err == nil && n != a.Size {
+		err = ErrSize
+	}
+	if err != nil {
 		return err
 	}
 	return errors.Join(encoder.Close(), lines.end())

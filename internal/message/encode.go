@@ -45,11 +45,11 @@ func plain(text []byte) bool {
 }
 
 // unstructured writes a field of free text, as encoded-words where it is not plain ASCII with single spaces or could
-// be taken for one (RFC 2047).
+// be taken for one, or a word is too long for a line (RFC 2047).
 func unstructured(name, text string) string {
 	f := newFolder(name, " ")
 	text = strings.ToValidUTF8(text, "?")
-	if text == ascii(text, len(text)) && text == strings.Join(strings.Fields(text), " ") && !strings.Contains(text, "=?") {
+	if text == ascii(text, len(text)) && text == strings.Join(strings.Fields(text), " ") && !strings.Contains(text, "=?") && !hasLongWord(text) {
 		f.words(text)
 		return f.end()
 	}
@@ -59,6 +59,16 @@ func unstructured(name, text string) string {
 		text = text[n:]
 	}
 	return f.end()
+}
+
+// hasLongWord says whether a word could not stand on a line.
+func hasLongWord(text string) bool {
+	for word := range strings.FieldsSeq(text) {
+		if len(word) > maxLine/2 {
+			return true
+		}
+	}
+	return false
 }
 
 // maxEncodedWord is the longest encoded-word, in octets (RFC 2047 §2).

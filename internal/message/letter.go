@@ -1,12 +1,11 @@
 package message
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -33,28 +32,42 @@ type Extra struct{ Name, Value string }
 type Attachment struct {
 	Name string // as the reader sees it, without a path
 	Type string // media type; "": application/octet-stream
+	Size int64  // octets
 	Open func() (io.ReadCloser, error)
+}
+
+// Composed is a letter as a message, with CR LF line ends and 7-bit (RFC 5322, RFC 2045). Its attachments are not held: they are
+// encoded as they pass by.
+type Composed struct {
+	header      string
+	start       string // of the body
+	attachments []Attachment
+	boundary    string
 }
 
 // Bytes returns the message, for letters that are small.
 func (l Letter) Bytes() ([]byte, error) {
+	c, err := l.Compose()
+	if err != nil {
+		return nil, err
+	}
 	var b bytes.Buffer
-	err := l.Write(&b)
+	err = c.Write(&b)
 	return b.Bytes(), err
 }
 
-// Write writes the message (RFC 5322, RFC 2045) in 7-bit form with CR LF line ends; attachments pass by. Errors name what is
-// missing or cannot stand in a header, or are those of w and of the attachments.
-func (l Letter) Write(w io.Writer) error {
+// Compose settles everything about the message but for what is in the attachments. Errors name what is missing or cannot
+// stand in a message; they are about what the letter has, never about files.
+func (l Letter) Compose() (*Composed, error) {
 	if err := l.check(); err != nil {
-		return err
+		return nil, err
 	}
 	date, id := l.Date, l.MessageID
 	if date.IsZero() {
 		date = time.Now()
 	}
 	if id == "" {
-		id = strings.ToLower(rand.Text()) + "@" + l.From.Domain
+		id = NewID(l.From.Domain)
 	}
 	var b strings.Builder
 	b.WriteString(addresses("From", l.From))
@@ -76,44 +89,59 @@ func (l Letter) Write(w io.Writer) error {
 		b.WriteString(unstructured(e.Name, e.Value))
 	}
 	b.WriteString("MIME-Version: 1.0\r\n")
-	if len(l.Attachments) > 0 {
-		return l.writeParts(w, b.String())
+	fields, body := l.text()
+	c := &Composed{attachments: l.Attachments}
+	if len(l.Attachments) == 0 {
+		c.header, c.start = b.String()+fields, "\r\n"+body
+		return c, nil
 	}
-	_, err := io.WriteString(w, b.String()+l.text())
-	return err
+	c.boundary = "=_" + strings.ToLower(rand.Text())
+	c.header = fmt.Sprintf("%sContent-Type: multipart/mixed; boundary=%q\r\n", b.String(), c.boundary)
+	c.start = fmt.Sprintf("\r\n--%s\r\n%s\r\n%s", c.boundary, fields, body)
+	return c, nil
 }
+
+// NewID makes a Message-ID, without angle brackets, that no other message has (RFC 5322 §3.6.4).
+func NewID(domain string) string { return strings.ToLower(rand.Text()) + "@" + domain }
+
+// Header returns the fields of the message, without the empty line that ends them.
+func (c *Composed) Header() string { return c.header }
+
+// Size returns the octets of the message.
+func (c *Composed) Size() int64 {
+	n := len(c.header) + len(c.start) + len(c.end())
+	size := int64(n)
+	for _, a := range c.attachments {
+		size += int64(len(c.before(a))) + encodedSize(a.Size)
+	}
+	return size
+}
+
+// Write writes the message, the same each time. Errors are those of to and of the attachments; ErrSize.
+func (c *Composed) Write(to io.Writer) error {
+	w := bufio.NewWriterSize(to, pieceSize) // lines are short
+	if _, err := io.WriteString(w, c.header+c.start); err != nil {
+		return err
+	}
+	for _, a := range c.attachments {
+		if _, err := io.WriteString(w, c.before(a)); err != nil {
+			return err
+		}
+		if err := a.write(w); err != nil {
+			return fmt.Errorf("attach %s: %w", a.Name, err)
+		}
+	}
+	io.WriteString(w, c.end())
+	return w.Flush()
+}
+
+// pieceSize is how much is written at a time, in octets.
+const pieceSize = 32 << 10
 
 // text is the body as a part: its fields and its content.
-func (l Letter) text() string {
-	body, encoding := encodeText(crlf([]byte(strings.ToValidUTF8(l.Body, "?"))))
-	return fmt.Sprintf("Content-Type: text/plain; charset=%s\r\nContent-Transfer-Encoding: %s\r\n\r\n%s", charset(l.Body), encoding, body)
-}
-
-func (l Letter) check() error {
-	if len(l.To)+len(l.Cc) == 0 {
-		return errors.New("a letter needs at least one address in To or Cc")
-	}
-	all := slices.Concat([]mail.Address{l.From}, l.To, l.Cc)
-	if !l.ReplyTo.IsNull() {
-		all = append(all, l.ReplyTo)
-	}
-	for _, a := range all {
-		if a.Domain == "" {
-			return fmt.Errorf("a letter needs whole addresses, name@domain, in From and To; %q is none", a)
-		}
-	}
-	if strings.ContainsAny(l.Subject, "\r\n") {
-		return errors.New("the subject has a line break; write it on one line")
-	}
-	if l.MessageID != ascii(l.MessageID, lineLength) || strings.ContainsAny(l.MessageID, "<> ") {
-		return fmt.Errorf("%q cannot be a message id", l.MessageID)
-	}
-	for _, e := range l.Extra {
-		if !isFieldName(e.Name) || strings.ContainsAny(e.Value, "\r\n") {
-			return fmt.Errorf("%q with the value %q cannot be a header field", e.Name, e.Value)
-		}
-	}
-	return nil
+func (l Letter) text() (fields, body string) {
+	encoded, encoding := encodeText(crlf([]byte(l.Body)))
+	return fmt.Sprintf("Content-Type: text/plain; charset=%s\r\nContent-Transfer-Encoding: %s\r\n", charset(l.Body), encoding), string(encoded)
 }
 
 // addresses writes a field of addresses.

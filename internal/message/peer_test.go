@@ -3,6 +3,8 @@ package message
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"os/exec"
 	"strings"
 	"testing"
@@ -99,6 +101,7 @@ func TestLetterIsReadByPython(t *testing.T) {
 		"long":   {Subject: strings.Repeat("word ", 60) + "end", Body: strings.Repeat("x", 5000) + "\r\n"},
 		"ends":   {Subject: "=?utf-8?q?not_encoded?=", Body: "one\rtwo\r\nthree"},
 		"spaces": {Subject: " two  spaces ", Body: "b\n"},
+		"word":   {Subject: "a " + strings.Repeat("x", 1200) + " b", Body: "b\n"},
 		"extra":  {Subject: "s", Body: "b\n", Extra: []Extra{{"X-Note", "Überraschung"}}},
 	} {
 		l.From, l.To, l.Date, l.MessageID = me, many, noon, "1@sendingemail.com"
@@ -139,15 +142,55 @@ func TestLetterRefuses(t *testing.T) {
 		"id":              {From: me, To: []mail.Address{me}, MessageID: "a>\r\nBcc: b"},
 		"field name":      {From: me, To: []mail.Address{me}, Extra: []Extra{{"A:b", "c"}}},
 		"field value":     {From: me, To: []mail.Address{me}, Extra: []Extra{{"A", "c\nd"}}},
+		"field control":   {From: me, To: []mail.Address{me}, Extra: []Extra{{"A", "c\x1b[2J"}}},
+		"field Latin-1":   {From: me, To: []mail.Address{me}, Extra: []Extra{{"A", "Gr\xfc\xdfe"}}},
+		"second From":     {From: me, To: []mail.Address{me}, Extra: []Extra{{"fRom", "x@y.test"}}},
+		"bcc in clear":    {From: me, To: []mail.Address{me}, Extra: []Extra{{"BCC", "x@y.test"}}},
+		"subject Latin-1": {From: me, To: []mail.Address{me}, Subject: "Gr\xfc\xdfe"},
+		"subject control": {From: me, To: []mail.Address{me}, Subject: "a\x00b"},
+		"text Latin-1":    {From: me, To: []mail.Address{me}, Body: "a\nGr\xfc\xdfe\n"},
 	} {
 		if content, err := l.Bytes(); err == nil {
 			t.Errorf("%s: no error, but\n%s", name, content)
 		}
+	}
+	_, err := Letter{From: me, To: []mail.Address{me}, Body: "\uFFFD\nä\n\xfc\n"}.Compose()
+	if err == nil || err.Error() != "the text is not UTF-8: line 3 has the octet 0xFC" {
+		t.Error(err)
 	}
 	l := Letter{From: me, To: []mail.Address{me}}
 	one, err1 := l.Bytes()
 	two, err2 := l.Bytes()
 	if err1 != nil || err2 != nil || First(one, "Message-ID") == First(two, "Message-ID") {
 		t.Errorf("two letters share a Message-ID: %v %v", err1, err2)
+	}
+}
+
+// TestComposedSize: how large a letter is is known before its files are read, and a file of another size is an error.
+func TestComposedSize(t *testing.T) {
+	t.Parallel()
+	me := mail.Address{Local: "me", Domain: "b.test"}
+	for _, n := range []int{0, 1, 2, 3, 56, 57, 58, 113, 114, 115, 1000, 100_000} {
+		file := func(size int) Attachment {
+			open := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(strings.Repeat("x", n))), nil }
+			return Attachment{Name: "a", Size: int64(size), Open: open}
+		}
+		c, err := Letter{From: me, To: []mail.Address{me}, Body: "ü", Attachments: []Attachment{file(n), file(n)}}.Compose()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var one, two bytes.Buffer
+		if err := errors.Join(c.Write(&one), c.Write(&two)); err != nil || int64(one.Len()) != c.Size() || one.String() != two.String() {
+			t.Errorf("with %d octets: %d, then %d; %d were said; %v", n, one.Len(), two.Len(), c.Size(), err)
+		}
+		if !strings.HasPrefix(one.String(), c.Header()+"\r\n--") {
+			t.Errorf("the header is %q", c.Header())
+		}
+		for _, wrong := range []int{n - 1, n + 1} {
+			c, _ := Letter{From: me, To: []mail.Address{me}, Attachments: []Attachment{file(wrong)}}.Compose()
+			if err := c.Write(io.Discard); !errors.Is(err, ErrSize) {
+				t.Errorf("%d octets instead of %d: %v", n, wrong, err)
+			}
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"iter"
 	"net"
 	"net/netip"
 	"strconv"
@@ -35,13 +36,15 @@ type Server struct {
 	Security Security
 }
 
+func (s Server) String() string { return net.JoinHostPort(s.Host, strconv.Itoa(int(s.Port))) }
+
 // Settings are a user's email settings.
 type Settings struct {
 	Address  mail.Address
 	User     string // login; empty: do not log in to SMTP
 	Password string
-	SMTP     Server
-	POP3     Server
+	SMTP     []Server // tried in this order
+	POP3     []Server // the same
 }
 
 // Resolver finds the addresses of a name, and the servers of a domain.
@@ -73,37 +76,48 @@ func (c *Client) observe(e trail.Event) {
 	}
 }
 
-// connect looks the server up and connects to the first of its addresses that answers. It returns that address:port too.
-func (c *Client) connect(ctx context.Context, s Server) (net.Conn, string, error) {
-	addrs, err := c.lookup(ctx, s.Host)
-	if err != nil {
-		return nil, "", err
-	}
-	var errs []error
-	for _, addr := range addrs {
-		target := netip.AddrPortFrom(addr, s.Port).String()
-		dialCtx, cancel := context.WithTimeout(ctx, connectTimeout)
-		conn, err := c.Dial(dialCtx, "tcp", target)
-		cancel()
-		if err == nil {
-			conn, err = c.secure(ctx, conn, s)
-			return conn, target, err
-		}
-		errs = append(errs, err)
-	}
-	return nil, "", fmt.Errorf("cannot connect to %s port %d: %w", s.Host, s.Port, errors.Join(errs...))
+// target is one address of a server.
+type target struct {
+	server Server
+	addr   netip.AddrPort
 }
 
-func (c *Client) secure(ctx context.Context, conn net.Conn, s Server) (net.Conn, error) {
-	if s.Security != Implicit {
-		return conn, nil
+// targets are the addresses of all servers in their order, each server looked up when it is its turn; one that cannot be found
+// is an error.
+func (c *Client) targets(ctx context.Context, servers []Server) iter.Seq2[target, error] {
+	return func(yield func(target, error) bool) {
+		for _, s := range servers {
+			addrs, err := c.lookup(ctx, s.Host)
+			if err != nil && !yield(target{}, err) {
+				return
+			}
+			for _, addr := range addrs[:min(len(addrs), maxAddresses)] {
+				if !yield(target{s, netip.AddrPortFrom(addr, s.Port)}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// maxAddresses bounds the addresses of one server that are tried: their number is the DNS's.
+const maxAddresses = 10
+
+// connect connects to one address of a server, by TLS where that comes first.
+func (c *Client) connect(ctx context.Context, t target) (net.Conn, error) {
+	if c.Live != nil {
+		c.Live(dialogue.Line{At: time.Now(), Side: dialogue.Note, Text: fmt.Sprintf("connecting to %s, %s", t.server, t.addr)})
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	secured := tls.Client(conn, c.tlsConfig(s.Host))
+	conn, err := c.Dial(ctx, "tcp", t.addr.String())
+	if err != nil || t.server.Security != Implicit {
+		return conn, err
+	}
+	secured := tls.Client(conn, c.tlsConfig(t.server.Host))
 	if err := secured.HandshakeContext(ctx); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("TLS with %s: %w", net.JoinHostPort(s.Host, strconv.Itoa(int(s.Port))), err)
+		return nil, fmt.Errorf("TLS: %w", err)
 	}
 	return secured, nil
 }
@@ -142,7 +156,7 @@ func (c *Client) lookup(ctx context.Context, host string) ([]netip.Addr, error) 
 		Text: "Where is " + host + "?", DNS: trail.Evidence(answers),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot find %s in DNS: %w", host, err)
+		return nil, fmt.Errorf("cannot find %s in DNS: %w", host, lookupFailed(err))
 	}
 	if len(addrs) == 0 {
 		return nil, fmt.Errorf("%s has no address in DNS", host)

@@ -1,38 +1,30 @@
 package mua
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"time"
 
 	"waybill/internal/mail"
 	"waybill/internal/message"
+	"waybill/internal/scram"
 	"waybill/internal/smtp"
 	"waybill/internal/trail"
 )
 
-// Letter is a message ready to be sent: envelope and content with CR LF line ends.
+// Letter is a message ready to be sent: envelope and content.
 type Letter struct {
 	ReversePath  mail.Address
 	ForwardPaths []mail.Address
 	Content      Content
 }
 
-// Content is a message, in memory (bytes.Reader) or in a file (io.SectionReader).
-type Content interface {
-	io.ReaderAt
-	Size() int64
-}
-
-// whole reads content from its beginning.
-func whole(c Content) *io.SectionReader { return io.NewSectionReader(c, 0, c.Size()) }
-
 // Receipt is what the server said to a letter.
 type Receipt struct {
+	Server  string // which one, by name and port; "" if none was reached
 	Results smtp.Results
 	ID      mail.ID // of the final 250, when it has our servers' form; else ""
 }
@@ -53,12 +45,63 @@ func (r Receipt) Status() mail.Status {
 // Accepted says whether every recipient of the letter was accepted.
 func (r Receipt) Accepted() bool { return r.Status().Success() }
 
-// Submit sends a letter through the SMTP server of the settings. The error says why the dialogue could not be
-// finished; a refusal is no error but stands in the receipt.
+// Of is what became of the letter for that recipient: the refusal, or the reply to the dot.
+func (r Receipt) Of(recipient int) mail.Status {
+	if s := r.Results.Recipients[recipient]; !s.Success() {
+		return s
+	}
+	return r.Results.Data
+}
+
+// Submit sends a letter through the first SMTP server of the settings that takes part in it: each of its addresses is tried,
+// then the next server, until one has answered MAIL for good (RFC 5321 §5.1). Where the letter may have been taken, no other
+// is tried. The error says why no dialogue could be finished; a refusal is no error but stands in the receipt.
 func (c *Client) Submit(ctx context.Context, s Settings, l Letter) (Receipt, error) {
 	c.observe(trail.Event{Kind: trail.Composed, At: time.Now(), Header: headerLines(l.Content),
-		Facts: []trail.Fact{{Name: "size", Value: fmt.Sprintf("%d octets", l.Content.Size())}}})
-	conn, addr, err := c.connect(ctx, s.SMTP)
+		Facts: []trail.Fact{{Name: "size", Value: fmt.Sprintf("%d octets", l.Content.Size)}}})
+	var refused *Receipt // by a server that may have had a bad moment
+	var errs []error
+	for t, err := range c.targets(ctx, s.SMTP) {
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		receipt, err := c.submitTo(ctx, t, s, l)
+		switch {
+		case ctx.Err() != nil, isFinal(receipt, err):
+			return receipt, err
+		case err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", t.server, err))
+		default:
+			refused = &receipt
+		}
+	}
+	if refused != nil {
+		return *refused, nil
+	}
+	return Receipt{}, errors.Join(errs...)
+}
+
+// isFinal says whether no other server need be tried, or none may.
+func isFinal(r Receipt, err error) bool {
+	var content *contentError
+	var login *loginError
+	if r.Results.Unknown || errors.As(err, &content) || errors.As(err, &login) || errors.Is(err, smtp.ErrBareLineEnd) {
+		return true
+	}
+	return err == nil && !r.Results.Mail.Temporary()
+}
+
+// loginError is a login that was refused for good: the servers of a domain have the same accounts.
+type loginError struct{ error }
+
+func (e *loginError) Error() string { return "the server refuses the login: " + e.error.Error() }
+
+func (e *loginError) Unwrap() error { return e.error }
+
+// submitTo connects to one address of a server and sends the letter.
+func (c *Client) submitTo(ctx context.Context, t target, s Settings, l Letter) (Receipt, error) {
+	conn, err := c.connect(ctx, t)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -66,10 +109,11 @@ func (c *Client) Submit(ctx context.Context, s Settings, l Letter) (Receipt, err
 	client := smtp.NewClient(conn, smtp.ClientOptions{Hello: c.Name})
 	client.Transcript().Follow(c.Live)
 	defer client.Close()
-	receipt, err := c.submit(ctx, client, conn, s, l)
+	receipt, err := c.submit(ctx, client, conn, t.server, s, l)
+	receipt.Server = t.server.String()
 	event := trail.Event{
 		Kind: trail.Submitted, At: began, Took: time.Since(began), Message: receipt.ID,
-		Peer: &trail.Peer{Addr: addr, Name: s.SMTP.Host}, Dialogue: client.Transcript().Lines(),
+		Peer: &trail.Peer{Addr: t.addr.String(), Name: t.server.Host}, Dialogue: client.Transcript().Lines(),
 	}
 	if status := receipt.Status(); status.Code != 0 {
 		event.Status = &status
@@ -81,17 +125,13 @@ func (c *Client) Submit(ctx context.Context, s Settings, l Letter) (Receipt, err
 	return receipt, err
 }
 
-func (c *Client) submit(ctx context.Context, client *smtp.Client, conn net.Conn, s Settings, l Letter) (Receipt, error) {
-	if err := c.open(ctx, client, conn, s); err != nil {
-		return Receipt{}, err
-	}
-	body, err := bodyType(l.Content)
-	if err != nil {
+func (c *Client) submit(ctx context.Context, client *smtp.Client, conn net.Conn, server Server, s Settings, l Letter) (Receipt, error) {
+	if err := c.open(ctx, client, conn, server, s); err != nil {
 		return Receipt{}, err
 	}
 	results, err := client.Send(ctx, smtp.Transaction{
-		ReversePath: l.ReversePath, Recipients: l.ForwardPaths, Body: body,
-		Size: l.Content.Size(), Content: writerTo{whole(l.Content)},
+		ReversePath: l.ReversePath, Recipients: l.ForwardPaths, Body: l.Content.Body, UTF8: !isASCII(l.Content.Header),
+		Size: l.Content.Size, Content: l.Content,
 	})
 	receipt := Receipt{Results: results}
 	if err != nil {
@@ -106,7 +146,7 @@ func (c *Client) submit(ctx context.Context, client *smtp.Client, conn net.Conn,
 }
 
 // open greets, protects and logs in, as the settings say.
-func (c *Client) open(ctx context.Context, client *smtp.Client, conn net.Conn, s Settings) error {
+func (c *Client) open(ctx context.Context, client *smtp.Client, conn net.Conn, server Server, s Settings) error {
 	if err := client.Greet(ctx); err != nil {
 		return err
 	}
@@ -114,8 +154,8 @@ func (c *Client) open(ctx context.Context, client *smtp.Client, conn net.Conn, s
 		return err
 	}
 	_, offered := client.Extension("STARTTLS")
-	if s.SMTP.Security == StartTLS || s.SMTP.Security == Auto && offered {
-		if err := client.StartTLS(ctx, c.tlsConfig(s.SMTP.Host)); err != nil {
+	if server.Security == StartTLS || server.Security == Auto && offered {
+		if err := client.StartTLS(ctx, c.tlsConfig(server.Host)); err != nil {
 			return err
 		}
 		if err := client.Hello(ctx); err != nil {
@@ -125,46 +165,22 @@ func (c *Client) open(ctx context.Context, client *smtp.Client, conn net.Conn, s
 	if s.User == "" {
 		return nil
 	}
-	if s.SMTP.Security != Implicit && client.TLS() == nil {
-		if err := passwordAllowed(s.SMTP, conn); err != nil {
+	if server.Security != Implicit && client.TLS() == nil {
+		if err := passwordAllowed(server, conn); err != nil {
 			return err
 		}
 	}
-	return client.Auth(ctx, s.User, s.Password)
-}
-
-// writerTo is a reader that can write itself.
-type writerTo struct{ io.Reader }
-
-func (w writerTo) WriteTo(to io.Writer) (int64, error) { return io.Copy(to, w.Reader) }
-
-func bodyType(c Content) (mail.BodyType, error) {
-	buf := make([]byte, 64<<10)
-	for r := whole(c); ; {
-		n, err := r.Read(buf)
-		for _, octet := range buf[:n] {
-			if octet >= 0x80 {
-				return mail.Body8BitMIME, nil
-			}
-		}
-		if err == io.EOF {
-			return mail.Body7Bit, nil
-		}
-		if err != nil {
-			return "", err
-		}
+	err := client.Auth(ctx, s.User, s.Password)
+	if err != nil && (mail.StatusOf(err).Permanent() || errors.Is(err, scram.ErrServer)) {
+		return &loginError{err}
 	}
+	return err
 }
-
-// maxShown bounds the header that is shown, in octets.
-const maxShown = 64 << 10
 
 // headerLines returns the fields of a message for show, one a line.
 func headerLines(c Content) []string {
-	start, _ := io.ReadAll(io.LimitReader(whole(c), maxShown)) // what cannot be read is told when it is sent
-	header, _, _ := bytes.Cut(start, []byte("\r\n\r\n"))
 	var lines []string
-	for _, f := range message.Fields(append(bytes.Clone(header), "\r\n"...)) {
+	for _, f := range message.Fields(c.Header) {
 		lines = append(lines, f.Name+": "+f.Value)
 	}
 	return lines
