@@ -243,6 +243,19 @@ func TestFailedAddressBeforeSelf(t *testing.T) {
 	})
 }
 
+// A panic is the caller's to recover, wherever it happens.
+func TestPanicIsTheCallers(t *testing.T) {
+	t.Parallel()
+	r := (&hosts{t: t}).relay(oneMX)
+	r.Dial = func(context.Context, string, string) (net.Conn, error) { panic("oh no") }
+	defer func() {
+		if p := fmt.Sprint(recover()); !strings.HasPrefix(p, "oh no\n") || !strings.Contains(p, "TestPanicIsTheCallers") {
+			t.Errorf("recovered %s", p)
+		}
+	}()
+	r.Deliver(t.Context(), letter("b.test"), nil)
+}
+
 // Plan goes the way of Deliver, and no further.
 func TestPlanIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

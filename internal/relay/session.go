@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"time"
 
@@ -149,28 +148,6 @@ func (s *session) dial(ctx context.Context) (nc net.Conn, v verdict) {
 		return nil, ours(noAnswer.WithText("no connection to %s: %s", s.target, connectError(err)))
 	}
 	return nc, ours(ready)
-}
-
-// patiently does something for which the host may take its time: as long as is long if nobody else is left to try, which
-// is found out only when a short time is over. Then the context ends with a cause that is a timeout.
-func (s *session) patiently(ctx context.Context, short, long time.Duration, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, long, os.ErrDeadlineExceeded)
-	defer cancel()
-	ctx, giveUp := context.WithCancelCause(ctx)
-	defer giveUp(nil)
-	done := make(chan error, 1)
-	go func() { done <- do(ctx) }()
-	timer := time.NewTimer(short)
-	defer timer.Stop()
-	select {
-	case err := <-done:
-		return err
-	case <-timer.C:
-	}
-	if s.walk.left(ctx) {
-		giveUp(os.ErrDeadlineExceeded)
-	}
-	return <-done
 }
 
 var ready = mail.NewStatus(250, "2.0.0", "")
