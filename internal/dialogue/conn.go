@@ -51,6 +51,7 @@ type Conn struct {
 	small    *[bufferSize]byte // the buffer for lines; nil while nothing is buffered, if idle can wait without one
 	wide     *[wideSize]byte   // the pooled buffer for content, while it is in use; in is part of it or has outgrown it
 	idle     *idleReader       // nil if the connection cannot be waited for without a buffer
+	under    *idleReader       // what idle was before TLS
 	out      []byte            // in *outRoom, or has outgrown it
 	outRoom  *[outSize]byte    // pooled; nil while nothing is buffered
 	wait     time.Duration     // longest wait for a write
@@ -115,6 +116,9 @@ func (c *Conn) takeSmall() {
 // Upgrade goes on with nc (TLS on the same connection). Whatever was received or buffered before it is
 // thrown away: pipelined plain text must not be taken for what came under TLS (RFC 3207 §6).
 func (c *Conn) Upgrade(nc net.Conn) {
+	if c.idle != nil {
+		c.under = c.idle
+	}
 	c.Conn, c.idle = nc, nil
 	c.r, c.w = 0, 0
 	c.out = c.out[:0]

@@ -70,6 +70,7 @@ type Client struct {
 	extensions map[string]string // of EHLO, by keyword in upper case; nil after HELO
 	tls        *tls.ConnectionState
 	dirty      bool  // a transaction may be open at the server
+	owed       int   // replies to what was sent or is buffered; at first, the greeting
 	broken     error // why the dialogue is over
 }
 
@@ -80,7 +81,7 @@ func NewClient(nc net.Conn, o ClientOptions) *Client {
 	if o.Hello == "" {
 		o.Hello = "localhost"
 	}
-	c := &Client{nc: nc, o: o, line: dialogue.NewConn(nc, o.Timeouts.DataBlock)}
+	c := &Client{nc: nc, o: o, owed: 1, line: dialogue.NewConn(nc, o.Timeouts.DataBlock)}
 	if t, ok := nc.(*tls.Conn); ok {
 		state := t.ConnectionState()
 		c.tls = &state
@@ -142,6 +143,10 @@ func (c *Client) watch(ctx context.Context) (stop func() bool) {
 
 var errInjection = errors.New("line end within a command")
 
+// ErrUnsolicited is the cause of an error when the server said something before it was asked. Whatever comes after it
+// could be taken for the reply to something else.
+var ErrUnsolicited = errors.New("a reply that was not asked for")
+
 // command sends one command and returns the reply to it.
 func (c *Client) command(ctx context.Context, wait time.Duration, line string) (mail.Status, error) {
 	c.send(line)
@@ -151,7 +156,7 @@ func (c *Client) command(ctx context.Context, wait time.Duration, line string) (
 // send buffers a command.
 func (c *Client) send(line string) { c.sendSecret(line, line) }
 
-// sendSecret buffers a line and writes down another in its place.
+// sendSecret buffers a line and writes down another in its place. Nothing is said to a server that has spoken unasked.
 func (c *Client) sendSecret(line, shown string) {
 	if c.broken != nil {
 		return
@@ -161,9 +166,27 @@ func (c *Client) sendSecret(line, shown string) {
 		c.broken = &mail.Error{Status: mail.NewStatus(501, "5.5.2", "a command would hold a line end"), Err: errInjection}
 		return
 	}
+	if c.owed == 0 && c.line.Ahead() {
+		c.spokeUnasked()
+		return
+	}
+	c.owed++
 	c.line.Transcript.Add(dialogue.Client, shown)
 	c.line.WriteString(line)
 	c.line.WriteString("\r\n")
+}
+
+// spokeUnasked ends the dialogue with a server that speaks though every command was answered. A 421 may come at any time
+// (RFC 5321 §3.8).
+func (c *Client) spokeUnasked() {
+	if c.line.LineBuffered() {
+		code, lines, err := readReply(c.line, time.Now().Add(c.o.Timeouts.Quit))
+		if err == nil && code == 421 {
+			c.broken = &mail.Error{Status: newStatus(code, lines), Err: errServiceClosing}
+			return
+		}
+	}
+	c.breakDown(ErrUnsolicited)
 }
 
 // reply flushes what is buffered and reads one reply. A 421 to anything ends the dialogue (RFC 5321 §3.8), but
@@ -177,7 +200,12 @@ func (c *Client) replyLines(ctx context.Context, wait time.Duration) (mail.Statu
 	if c.broken != nil {
 		return mail.Status{}, nil, c.broken
 	}
-	flushErr := c.line.Flush() // what the server said before it stopped listening is worth reading
+	return c.readReply(ctx, wait, c.line.Flush()) // what the server said before it stopped listening is worth reading
+}
+
+// readReply reads one reply. flushErr is what went wrong when the command was sent.
+func (c *Client) readReply(ctx context.Context, wait time.Duration, flushErr error) (mail.Status, []string, error) {
+	c.owed--
 	code, lines, err := readReply(c.line, time.Now().Add(wait))
 	if err != nil {
 		if ctx.Err() != nil {
@@ -202,6 +230,8 @@ func (c *Client) breakDown(err error) {
 	switch {
 	case errors.Is(err, errTooSlow):
 		c.broken = brokenError("4.4.2", "the server took the content too slowly", err)
+	case errors.Is(err, ErrUnsolicited):
+		c.broken = brokenError("4.5.0", "the server spoke before it was asked", err)
 	case errors.Is(err, errMalformedReply):
 		c.broken = brokenError("4.5.0", "the server's reply is malformed", err)
 	case dialogue.IsTimeout(err):
