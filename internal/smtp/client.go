@@ -260,15 +260,15 @@ func require(status mail.Status, code int) error {
 	return &mail.Error{Status: status}
 }
 
-// Bounds of one reply.
+// Bounds of one reply, in octets. It may have any number of lines (RFC 5321 §4.2.1).
 const (
-	maxReplyLines = 100
-	maxReplyLine  = 2048 // RFC 5321 §4.5.3.1.5 says 512
+	maxReply     = 64 << 10
+	maxReplyLine = 2048 // RFC 5321 §4.5.3.1.5 says 512
 )
 
 // readReply reads one reply whose lines must agree on the code (RFC 5321 §4.2.1).
 func readReply(line *dialogue.Conn, deadline time.Time) (code int, lines []string, err error) {
-	for n := range maxReplyLines {
+	for size := 0; size < maxReply; {
 		b, err := line.ReadLine(maxReplyLine, deadline)
 		switch {
 		case errors.Is(err, dialogue.ErrLineTooLong), errors.Is(err, dialogue.ErrEndless), errors.Is(err, dialogue.ErrBareLF),
@@ -282,15 +282,16 @@ func readReply(line *dialogue.Conn, deadline time.Time) (code int, lines []strin
 		if err != nil {
 			return 0, nil, err
 		}
-		if n > 0 && c != code {
+		if lines != nil && c != code {
 			return 0, nil, fmt.Errorf("%w: its lines disagree on the code", errMalformedReply)
 		}
 		code, lines = c, append(lines, text)
+		size += len(b) + len("\r\n")
 		if !more {
 			return code, lines, nil
 		}
 	}
-	return 0, nil, fmt.Errorf("%w: it has more than %d lines", errMalformedReply, maxReplyLines)
+	return 0, nil, fmt.Errorf("%w: it has more than %d octets", errMalformedReply, maxReply)
 }
 
 // shownReply returns a reply as it may be written down: challenges but for those of LOGIN are part of a secret.
