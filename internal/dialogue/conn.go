@@ -26,11 +26,14 @@ const maxSkipped = 256 << 10
 // bufferSize is the size of the input buffer for lines. It holds a pipelined envelope; more is allocated on demand.
 const bufferSize = 1024
 
-// outSize is the size of the output buffer. It holds the reply to EHLO; more is allocated on demand.
+// outSize is the size of the output buffer. It holds the reply to EHLO; for more there is a wide one.
 const outSize = 1024
 
-// wideSize is the size of the input buffer while content streams in.
+// wideSize is the size of a buffer while content streams in or out.
 const wideSize = 32 << 10
+
+// maxBlock is the most that is written at once, in octets.
+const maxBlock = 64 << 10
 
 // The buffers between two uses.
 var (
@@ -52,8 +55,9 @@ type Conn struct {
 	wide     *[wideSize]byte   // the pooled buffer for content, while it is in use; in is part of it or has outgrown it
 	idle     *idleReader       // nil if the connection cannot be waited for without a buffer
 	under    *idleReader       // what idle was before TLS
-	out      []byte            // in *outRoom, or has outgrown it
+	out      []byte            // in *outWide, or else in *outRoom
 	outRoom  *[outSize]byte    // pooled; nil while nothing is buffered
+	outWide  *[wideSize]byte   // pooled; nil until more is buffered than fits into outRoom
 	wait     time.Duration     // longest wait for a write
 	writeErr error             // the first one; later output is dropped
 }
@@ -80,9 +84,8 @@ func (c *Conn) WideSize() int { return wideSize }
 // Narrow gives up whatever the buffers grew to, unless more is buffered than the small one holds; and that one too, if
 // nothing is and the connection can be waited for without it. To be called before waiting for a peer that may take its time.
 func (c *Conn) Narrow() {
-	if len(c.out) == 0 && c.outRoom != nil {
-		outBuffers.Put(c.outRoom)
-		c.out, c.outRoom = nil, nil
+	if len(c.out) == 0 {
+		c.giveOut()
 	}
 	if c.w-c.r > bufferSize {
 		return
@@ -223,47 +226,6 @@ func (c *Conn) skipLine(deadline time.Time) error {
 // LineBuffered says whether a whole further line has been received already: then the peer pipelines,
 // and the replies so far can wait for the next ones (RFC 2920 §3.2).
 func (c *Conn) LineBuffered() bool { return bytes.IndexByte(c.Buffered(), '\n') >= 0 }
-
-// WriteString and Write buffer output; long output is passed on at once.
-func (c *Conn) WriteString(s string) {
-	c.takeOut()
-	c.out = append(c.out, s...)
-	c.flushIfLong()
-}
-
-// Write buffers p. It never fails: Flush reports what went wrong.
-func (c *Conn) Write(p []byte) (int, error) {
-	c.takeOut()
-	c.out = append(c.out, p...)
-	c.flushIfLong()
-	return len(p), c.writeErr
-}
-
-// takeOut takes an output buffer, if there is none.
-func (c *Conn) takeOut() {
-	if c.outRoom == nil {
-		c.outRoom = outBuffers.Get().(*[outSize]byte)
-		c.out = c.outRoom[:0]
-	}
-}
-
-func (c *Conn) flushIfLong() {
-	if len(c.out) >= 32<<10 {
-		c.Flush()
-	}
-}
-
-// Flush sends the buffered output. After the first error everything is dropped and the error is returned again.
-func (c *Conn) Flush() error {
-	if len(c.out) == 0 || c.writeErr != nil {
-		c.out = c.out[:0]
-		return c.writeErr
-	}
-	c.Conn.SetWriteDeadline(time.Now().Add(c.wait))
-	_, c.writeErr = c.Conn.Write(c.out)
-	c.out = c.outRoom[:0]
-	return c.writeErr
-}
 
 // IsTimeout says whether err is a deadline that passed.
 func IsTimeout(err error) bool {

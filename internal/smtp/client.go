@@ -170,6 +170,11 @@ func (c *Client) sendSecret(line, shown string) {
 		c.spokeUnasked()
 		return
 	}
+	c.sendNow(line, shown)
+}
+
+// sendNow is sendSecret when the server has just been listened to.
+func (c *Client) sendNow(line, shown string) {
 	c.owed++
 	c.line.Transcript.Add(dialogue.Client, shown)
 	c.line.WriteString(line)

@@ -229,7 +229,7 @@ func (c *Client) content(ctx context.Context, s *sending) error {
 		c.spokeUnasked()
 		return c.broken
 	}
-	w := c.contentWriter()
+	w := &dotWriter{line: c.line, pace: c.pace(), lineStart: true}
 	_, err := s.Content.WriteTo(w)
 	if err == nil {
 		err = w.finish()
@@ -239,7 +239,7 @@ func (c *Client) content(ctx context.Context, s *sending) error {
 	}
 	if err == nil {
 		c.line.Transcript.Add(dialogue.Note, fmt.Sprintf("(message: %d octets)", w.size))
-		c.send(".")
+		c.sendNow(".", ".")
 		if err = c.line.Flush(); err != nil { // then the dot is not out either
 			err = fmt.Errorf("%w: %w", errWrite, err)
 		}
@@ -252,6 +252,7 @@ func (c *Client) content(ctx context.Context, s *sending) error {
 
 // ending reads what the server says to the whole message.
 func (c *Client) ending(ctx context.Context, s *sending) error {
+	c.line.Narrow() // the server may take its time, and the connection may be kept
 	status, err := c.reply(ctx, c.o.Timeouts.DataEnd)
 	if err != nil {
 		s.results.Unknown = true
@@ -274,18 +275,16 @@ const chunkFrom = 64 << 10
 // oneChunk sends the content as one chunk, the last one (RFC 3030 §2).
 func (c *Client) oneChunk(ctx context.Context, s *sending) error {
 	c.send(fmt.Sprintf("BDAT %d LAST", s.Size))
-	w := c.contentWriter()
-	w.chunk = true
+	if c.broken != nil {
+		return c.broken
+	}
+	w := &chunkWriter{line: c.line, pace: c.pace(), size: s.Size, left: s.Size}
 	_, err := s.Content.WriteTo(w)
-	switch {
-	case err != nil:
-	case w.cr:
-		err = ErrBareLineEnd
-	case w.size != s.Size:
-		err = fmt.Errorf("the content has %d octets, not the %d that were announced", w.size, s.Size)
+	if err == nil {
+		err = w.finish()
 	}
 	if err == nil {
-		c.line.Transcript.Add(dialogue.Note, fmt.Sprintf("(message: %d octets)", w.size))
+		c.line.Transcript.Add(dialogue.Note, fmt.Sprintf("(message: %d octets)", s.Size))
 		if err = c.line.Flush(); err != nil {
 			err = fmt.Errorf("%w: %w", errWrite, err)
 		}
@@ -296,8 +295,9 @@ func (c *Client) oneChunk(ctx context.Context, s *sending) error {
 	return c.ending(ctx, s)
 }
 
-func (c *Client) contentWriter() *dotWriter {
-	return &dotWriter{line: c.line, pace: pace{began: time.Now(), grace: c.o.Timeouts.DataBlock, rate: c.o.ContentRate}, lineStart: true}
+// pace is that of content which begins now.
+func (c *Client) pace() pace {
+	return pace{began: time.Now(), grace: c.o.Timeouts.DataBlock, rate: c.o.ContentRate}
 }
 
 // contentFailed ends a connection in the middle of the content: only that keeps the server from taking half a

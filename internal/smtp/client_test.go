@@ -30,7 +30,8 @@ import (
 //	T: 5m   time passes
 //	X:      the server closes the connection
 //	E:      the client has closed the connection, without a further word
-//	D:      the client has closed the connection in the middle of the content: there was no dot
+//	D:      the client has closed the connection in the middle of the content: there was no dot ("D: N": nor the last of
+//	        N octets)
 //	-> text what came of the calls, one line for each answer
 func TestClientTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/client/*.txt")
@@ -83,6 +84,8 @@ type scripted struct {
 	conn *memConn
 	in   *bufio.Reader
 	done chan []string
+
+	content int // octets of it so far
 }
 
 func (p *scripted) begin(ctx context.Context, conn *memConn, calls []string) {
@@ -122,6 +125,7 @@ func (p *scripted) step(key, value string) {
 	case "B:":
 		n, _ := strconv.Atoi(value)
 		got := make([]byte, n)
+		p.content += n
 		if _, err := io.ReadFull(p.in, got); err != nil || strings.Trim(string(got), ".x\r\n") != "" {
 			p.t.Fatalf("%s: %v, or other octets", p.at, err)
 		}
@@ -138,7 +142,11 @@ func (p *scripted) step(key, value string) {
 			p.t.Fatalf("%s: want the connection closed, got %q, %v", p.at, rest, err)
 		}
 	case "D:":
-		if rest, err := io.ReadAll(p.in); err != nil || strings.Contains("\n"+string(rest), "\n.") {
+		size, err := strconv.Atoi(value)
+		if value == "" {
+			size, err = 1<<30, nil
+		}
+		if rest, readErr := io.ReadAll(p.in); err != nil || readErr != nil || strings.Contains("\n"+string(rest), "\n.") || p.content+len(rest) >= size {
 			p.t.Fatalf("%s: want the connection closed before the dot, got %q, %v", p.at, rest, err)
 		}
 	default:
