@@ -97,18 +97,6 @@ func canonical(name string) string {
 	return name
 }
 
-// Create adds to the batch an empty mailbox of an account, which is named by mail.Address.Key. Its UIDVALIDITY is
-// now, in seconds. The commit fails with store.ErrConflict if there is one of that name, or the account's old mail is still being deleted (Abandon).
-func (m *Mailboxes) Create(b *store.Batch, account, name string, now time.Time) {
-	number := b.Count(keys.MailboxNumbers(account), 1, 0)
-	value, numberAt := box{uidValidity: uint32(now.Unix())}.encode()
-	key := keys.Mailbox(account, canonical(name))
-	b.Check(key, store.Absent)
-	b.Check(keys.Purge(account), store.Absent)
-	b.Puts = append(b.Puts, store.Put{
-		Key: key, Value: value, ValueSlots: []store.Slot{{Counter: number, At: numberAt, Width: 4}},
-	})
-}
 
 // find returns a mailbox, or ErrNoMailbox.
 func find(snap store.Snapshot, account, name string) (box, error) {

@@ -48,7 +48,9 @@ func newFixture(t testing.TB) fixture {
 	f := fixture{t, st, b, New(st, b)}
 	for _, account := range []string{alice, bob} {
 		var batch store.Batch
-		f.Create(&batch, account, Inbox, now)
+		if err := f.Create(t.Context(), &batch, account, Inbox, now); err != nil {
+			t.Fatal(err)
+		}
 		f.commit(&batch)
 	}
 	return f
@@ -234,7 +236,9 @@ func TestFileWithTheBody(t *testing.T) {
 		t.Errorf("filed into a mailbox that has gone: %v", err)
 	}
 	var again store.Batch
-	f.Create(&again, alice, Inbox, now)
+	if err := f.Create(t.Context(), &again, alice, Inbox, now); err != nil {
+		t.Fatal(err)
+	}
 	f.commit(&again)
 	if _, err := f.st.Commit(t.Context(), file()); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("filed into a mailbox where another of the name had been: %v", err)
@@ -275,9 +279,13 @@ func TestMailboxesAreApart(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	var b store.Batch
-	f.Create(&b, alice, "Work/été", now.Add(time.Hour))
+	if err := f.Create(t.Context(), &b, alice, "Work/été", now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
 	f.commit(&b)
-	f.Create(&b, alice, "Work/été", now)
+	if err := f.Create(t.Context(), &b, alice, "Work/été", now); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := f.st.Commit(t.Context(), &b); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("a mailbox is created twice: %v", err)
 	}

@@ -63,7 +63,9 @@ func newSite(t *testing.T) *site {
 	if err := d.Add(t.Context(), b, addr, password); err != nil {
 		t.Fatal(err)
 	}
-	s.mailboxes.Create(b, addr.Key(), mailbox.Inbox, time.Unix(1_700_000_000, 0))
+	if err := s.mailboxes.Create(t.Context(), b, addr.Key(), mailbox.Inbox, time.Unix(1_700_000_000, 0)); err != nil {
+		t.Fatal(err)
+	}
 	s.commit(b)
 	s.serve(New(Options{
 		Logins: &login.Service{

@@ -42,7 +42,9 @@ func newFixture(t *testing.T) *fixture {
 	boxes, sp := mailbox.New(f.st, held), spool.New(f.st, held)
 	d := directory.New(f.st, []config.Domain{{Name: "a.test"}}, directory.Options{Hash: directory.Cost{Memory: 8, Passes: 1, Threads: 1}, Iterations: 4096})
 	f.change(func(b *store.Batch) error {
-		boxes.Create(b, f.alice.Key(), mailbox.Inbox, time.Now())
+		if err := boxes.Create(t.Context(), b, f.alice.Key(), mailbox.Inbox, time.Now()); err != nil {
+			return err
+		}
 		return d.Add(t.Context(), b, f.alice, "secret")
 	})
 	now := time.Now()

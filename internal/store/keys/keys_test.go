@@ -124,7 +124,7 @@ func TestTableIsComplete(t *testing.T) {
 	gone, _ := x.Gone(1, 1)
 	all := [][]byte{
 		Chunk([16]byte{}, 0), Draft(now, [16]byte{}), Ref([16]byte{}, "h"), Sweep([16]byte{}, "h"), Spool(id), Due(now, id),
-		Account(mail.Address{Local: "a", Domain: "b"}), Password(mail.Address{}), SCRAM(mail.Address{}), Secret("a"), Mailbox("a", "b"), MailboxNumbers("a"),
+		Account(mail.Address{Local: "a", Domain: "b"}), Password(mail.Address{}), SCRAM(mail.Address{}), Secret("a"), Mailbox("a", "b"), MailboxNumbers("a"), UIDValidity("a"),
 		Octets("a"), x.UIDs(), x.Message(1), gone, Step(id, now, 1), Sessions(now, 1), SessionOctets(), Nobody(),
 	}
 	for _, key := range all {
