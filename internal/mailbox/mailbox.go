@@ -97,7 +97,6 @@ func canonical(name string) string {
 	return name
 }
 
-
 // find returns a mailbox, or ErrNoMailbox.
 func find(snap store.Snapshot, account, name string) (box, error) {
 	value, version, err := snap.Get(keys.Mailbox(account, canonical(name)))
