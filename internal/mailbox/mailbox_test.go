@@ -8,6 +8,7 @@ import (
 	"io"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -531,5 +532,39 @@ func BenchmarkList(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		f.list(alice, Inbox)
+	}
+}
+
+// TestLast: the end of a message is that of all its octets, and reading goes on as if it had not been asked for.
+func TestLast(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for i, content := range []string{"", "x", "\r\n", "a line\r\n", strings.Repeat("0123456789abcde\n", 40_000)} {
+		for _, prefix := range []string{"", "P", "Prefix: x\r\n"} {
+			m := f.message(content)
+			m.Prefix = []byte(prefix)
+			f.file(alice, Inbox, m)
+			l := f.list(alice, Inbox)
+			e := l[len(l)-1]
+			whole := prefix + "Received: here\r\n" + content
+			for _, n := range []int{0, 1, 2, 18, 30, 100} {
+				r, err := f.Open(t.Context(), e)
+				if err != nil {
+					t.Fatal(err)
+				}
+				start := make([]byte, min(i, len(whole)))
+				if _, err := io.ReadFull(r, start); err != nil {
+					t.Fatal(err)
+				}
+				last, err := r.Last(n)
+				rest, restErr := io.ReadAll(r)
+				if err != nil || restErr != nil || string(start)+string(rest) != whole {
+					t.Fatalf("%v, %v: %d octets, then %d, of %d", err, restErr, len(start), len(rest), len(whole))
+				}
+				if want := whole[max(0, len(whole)-n):]; string(last) != want {
+					t.Errorf("the last %d octets of %.20q… are %q, want %q", n, whole, last, want)
+				}
+			}
+		}
 	}
 }

@@ -105,6 +105,11 @@ func (s *site) commit(b *store.Batch) {
 // file puts a message into the mailbox, as local delivery does: a Received field, if any, and a Return-Path.
 func (s *site) file(received, content string) mail.ID {
 	s.t.Helper()
+	return s.fileAs(returnPath, received, content)
+}
+
+func (s *site) fileAs(prefix, received, content string) mail.ID {
+	s.t.Helper()
 	s.filed++
 	id := mail.ID(fmt.Sprintf("MESSAGE%07d", s.filed))
 	draft := s.bodies.NewDraft()
@@ -122,7 +127,7 @@ func (s *site) file(received, content string) mail.ID {
 	draft.Committed()
 	b = &store.Batch{}
 	err = s.mailboxes.File(s.t.Context(), b, you, mailbox.Inbox, mailbox.Message{
-		ID: id, Body: body, From: from, Prefix: []byte(returnPath), Received: time.Now(),
+		ID: id, Body: body, From: from, Prefix: []byte(prefix), Received: time.Now(),
 	})
 	if err != nil {
 		s.t.Fatal(err)
