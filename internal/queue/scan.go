@@ -8,7 +8,6 @@ import (
 	"waybill/internal/mail"
 	"waybill/internal/spool"
 	"waybill/internal/store"
-	"waybill/internal/store/record"
 )
 
 const (
@@ -186,7 +185,7 @@ func (q *Queue) items(ctx context.Context, ids []mail.ID, now time.Time) ([]*spo
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			continue
-		case errors.Is(err, record.ErrCorrupt): // it must not hold up what stands behind it in the index
+		case err != nil && !isPassing(ctx, err): // it must not hold up what stands behind it in the index
 			q.Logger.Error("a message in the queue cannot be read and is left alone", "message", id, "error", err)
 			continue
 		case err != nil:
