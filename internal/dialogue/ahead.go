@@ -14,7 +14,7 @@ func (c *Conn) Ahead() bool {
 	}
 	if raw := c.socket(); raw != nil {
 		if c.under != nil { // TLS may have read more than it gave us
-			c.Fill(time.Unix(1, 0), bufferSize)
+			c.fill(time.Unix(1, 0), time.Now().Add(c.wait), bufferSize)
 		}
 		if c.r < c.w || !arrived(raw) {
 			return c.r < c.w

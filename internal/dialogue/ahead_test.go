@@ -111,6 +111,19 @@ func (h *holdingConn) release() {
 
 func TestAheadUnderTLS(t *testing.T) {
 	t.Parallel()
+	t.Run("from the start", func(t *testing.T) {
+		testAheadUnderTLS(t, func(_, secured net.Conn) *Conn { return NewConn(secured, time.Second) })
+	})
+	t.Run("later", func(t *testing.T) {
+		testAheadUnderTLS(t, func(plain, secured net.Conn) *Conn {
+			c := NewConn(plain, time.Second)
+			c.Upgrade(secured)
+			return c
+		})
+	})
+}
+
+func testAheadUnderTLS(t *testing.T, newConn func(plain, secured net.Conn) *Conn) {
 	near, far := unixPair(t)
 	cut := &holdingConn{Conn: far}
 	server := tls.Server(cut, serverConfig(t))
@@ -123,8 +136,10 @@ func TestAheadUnderTLS(t *testing.T) {
 	if err := <-shaken; err != nil { // then the session ticket is in the socket
 		t.Fatal(err)
 	}
-	c := NewConn(near, time.Second)
-	c.Upgrade(client)
+	c := newConn(near, client)
+	if c.socket() == nil {
+		t.Fatal("the socket is not known")
+	}
 	expectAhead(t, c, false, "there is a session ticket only")
 	io.WriteString(server, "a\r\n")
 	io.WriteString(server, "b\r\n")

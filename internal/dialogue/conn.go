@@ -54,7 +54,7 @@ type Conn struct {
 	small    *[bufferSize]byte // the buffer for lines; nil while nothing is buffered, if idle can wait without one
 	wide     *[wideSize]byte   // the pooled buffer for content, while it is in use; in is part of it or has outgrown it
 	idle     *idleReader       // nil if the connection cannot be waited for without a buffer
-	under    *idleReader       // what idle was before TLS
+	under    *idleReader       // of the connection underneath TLS; nil without
 	out      []byte            // in *outWide, or else in *outRoom
 	outRoom  *[outSize]byte    // pooled; nil while nothing is buffered
 	outWide  *[wideSize]byte   // pooled; nil until more is buffered than fits into outRoom
@@ -64,7 +64,11 @@ type Conn struct {
 
 // NewConn returns a Conn on nc whose writes must be done within writeTimeout.
 func NewConn(nc net.Conn, writeTimeout time.Duration) *Conn {
-	return &Conn{Conn: nc, idle: newIdleReader(nc), wait: writeTimeout}
+	c := &Conn{Conn: nc, idle: newIdleReader(nc), wait: writeTimeout}
+	if secured, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		c.under = newIdleReader(secured.NetConn())
+	}
+	return c
 }
 
 // Widen takes a large input buffer until Narrow, for reading content. Fill with limit WideSize keeps to it.
@@ -136,6 +140,11 @@ func (c *Conn) Advance(n int) { c.r += n }
 // Fill waits until deadline for more bytes and adds them to the buffered ones. The buffer grows up to
 // limit bytes; it returns ErrLineTooLong when that many are buffered already. io.EOF means that the peer closed.
 func (c *Conn) Fill(deadline time.Time, limit int) error {
+	// TLS may have to write while it reads (RFC 8446 §4.6.3); the deadline of our last write may be long past.
+	return c.fill(deadline, deadline.Add(c.wait), limit)
+}
+
+func (c *Conn) fill(deadline, toWrite time.Time, limit int) error {
 	if c.r > 0 {
 		c.w = copy(c.in, c.in[c.r:c.w])
 		c.r = 0
@@ -153,8 +162,7 @@ func (c *Conn) Fill(deadline time.Time, limit int) error {
 		c.in = append(c.in, make([]byte, min(len(c.in), limit-len(c.in)))...)
 	}
 	c.Conn.SetReadDeadline(deadline) // if the connection is gone, Read says so
-	// TLS may have to write while it reads (RFC 8446 §4.6.3); the deadline of our last write may be long past.
-	c.Conn.SetWriteDeadline(deadline.Add(c.wait))
+	c.Conn.SetWriteDeadline(toWrite)
 	n, err := c.Conn.Read(c.in[c.w:])
 	c.w += n
 	if n > 0 {
