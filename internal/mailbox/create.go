@@ -56,10 +56,10 @@ func newValidity(snap store.Snapshot, b *store.Batch, account string, now time.T
 		version = store.Absent
 	case err != nil:
 		return 0, err
-	case len(value) != 4:
-		return 0, fmt.Errorf("the newest UIDVALIDITY: %w", record.ErrCorrupt)
 	default:
-		newest = int64(binary.BigEndian.Uint32(value))
+		if newest, err = DecodeUIDValidity(value); err != nil {
+			return 0, err
+		}
 	}
 	next := max(newest+1, now.Unix())
 	if next > math.MaxUint32 {
@@ -68,4 +68,12 @@ func newValidity(snap store.Snapshot, b *store.Batch, account string, now time.T
 	b.Check(key, version)
 	b.Put(key, binary.BigEndian.AppendUint32(nil, uint32(next)))
 	return uint32(next), nil
+}
+
+// DecodeUIDValidity reads the record of the newest UIDVALIDITY of an account. Errors: record.ErrCorrupt.
+func DecodeUIDValidity(value []byte) (int64, error) {
+	if len(value) != 4 {
+		return 0, fmt.Errorf("the newest UIDVALIDITY: %w", record.ErrCorrupt)
+	}
+	return int64(binary.BigEndian.Uint32(value)), nil
 }

@@ -60,6 +60,14 @@ func (v *verifier) mailboxes() error {
 	if err := v.each([]byte("mail/"), v.message); err != nil {
 		return err
 	}
+	err := v.each([]byte("validity/"), func(e store.Entry) {
+		if _, err := mailbox.DecodeUIDValidity(e.Value); err != nil {
+			v.found(Damage, fmt.Sprintf("the mailboxes of key %q", e.Key), "no other can be created: %v", err)
+		}
+	})
+	if err != nil {
+		return err
+	}
 	for x, h := range v.boxes {
 		what := fmt.Sprintf("mailbox %d of %s", x.Number, x.Account)
 		if v.has(keys.Purge(x.Account)) || v.has(x.Purge()) {

@@ -138,7 +138,7 @@ func (v *verifier) counter(key []byte) int64 {
 
 // rest reads what has no structure of its own, for the checksums.
 func (v *verifier) rest() error {
-	for _, prefix := range []string{"draft/", "sweep/", "gone/", "boxes/", "validity/", "octets/", "boxcount/", "secrets/", "scram/", "forward/", "purge/", "session/", "import/"} {
+	for _, prefix := range []string{"draft/", "sweep/", "gone/", "boxes/", "octets/", "boxcount/", "secrets/", "scram/", "forward/", "purge/", "session/", "import/"} {
 		if err := v.each([]byte(prefix), func(store.Entry) {}); err != nil {
 			return err
 		}

@@ -120,6 +120,7 @@ func TestDamage(t *testing.T) {
 		"no password":      {func(f *fixture, b *store.Batch) { b.Delete(keys.Password(f.alice)) }, "damage: account alice@a.test: it has no password"},
 		"password":         {func(f *fixture, b *store.Batch) { b.Put(keys.Password(f.alice), []byte("x")) }, "damage: the password of key "},
 		"no inbox":         {func(f *fixture, b *store.Batch) { b.Delete(keys.Mailbox(f.alice.Key(), "INBOX")) }, "damage: account alice@a.test: it has no INBOX"},
+		"newest validity":  {func(f *fixture, b *store.Batch) { b.Put(keys.UIDValidity(f.alice.Key()), []byte{1}) }, "damage: the mailboxes of key "},
 		"octets":           {func(f *fixture, b *store.Batch) { b.Count(keys.Octets(f.alice.Key()), 5, 0) }, "damage: account alice@a.test: its mail has "},
 		"body of nobody":   {func(_ *fixture, b *store.Batch) { b.Put(keys.Chunk([16]byte{9}, 0), []byte("x")) }, "untidy: content 09000000000000000000000000000000: nobody holds it"},
 		"holder gone":      {func(f *fixture, b *store.Batch) { b.Put(keys.Ref(f.body.ID, f.box.Holder(77)), nil) }, "untidy: content "},
