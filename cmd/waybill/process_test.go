@@ -75,8 +75,9 @@ const (
 func newServer(t *testing.T, further string) *server {
 	t.Helper()
 	s := &server{t: t, dir: t.TempDir()}
-	for _, port := range []*string{&s.smtp, &s.submission, &s.submissions, &s.pop3, &s.pop3s} {
-		*port = freePort(t)
+	free := freePorts(t, 5)
+	for i, port := range []*string{&s.smtp, &s.submission, &s.submissions, &s.pop3, &s.pop3s} {
+		*port = free[i]
 	}
 	s.config = filepath.Join(s.dir, "waybill.toml")
 	text := fmt.Sprintf(`hostname = "mail.example.test"
@@ -158,14 +159,20 @@ func (s *server) stop() int {
 	return s.process.ProcessState.ExitCode()
 }
 
-func freePort(t *testing.T) string {
+func freePort(t *testing.T) string { t.Helper(); return freePorts(t, 1)[0] }
+
+// freePorts returns addresses with different ports.
+func freePorts(t *testing.T, n int) (addresses []string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		addresses = append(addresses, l.Addr().String())
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addresses
 }
 
 // syncBuffer is a buffer for a process's output that can be read while it is written.

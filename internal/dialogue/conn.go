@@ -26,11 +26,14 @@ const maxSkipped = 256 << 10
 // bufferSize is the size of the input buffer for lines. It holds a pipelined envelope; more is allocated on demand.
 const bufferSize = 1024
 
-// outSize is the size of the output buffer. It holds the reply to EHLO; more is allocated on demand.
+// outSize is the size of the output buffer. It holds the reply to EHLO; for more there is a wide one.
 const outSize = 1024
 
-// wideSize is the size of the input buffer while content streams in.
+// wideSize is the size of a buffer while content streams in or out.
 const wideSize = 32 << 10
+
+// maxBlock is the most that is written at once, in octets.
+const maxBlock = 64 << 10
 
 // The buffers between two uses.
 var (
@@ -51,15 +54,21 @@ type Conn struct {
 	small    *[bufferSize]byte // the buffer for lines; nil while nothing is buffered, if idle can wait without one
 	wide     *[wideSize]byte   // the pooled buffer for content, while it is in use; in is part of it or has outgrown it
 	idle     *idleReader       // nil if the connection cannot be waited for without a buffer
-	out      []byte            // in *outRoom, or has outgrown it
+	under    *idleReader       // of the connection underneath TLS; nil without
+	out      []byte            // in *outWide, or else in *outRoom
 	outRoom  *[outSize]byte    // pooled; nil while nothing is buffered
+	outWide  *[wideSize]byte   // pooled; nil until more is buffered than fits into outRoom
 	wait     time.Duration     // longest wait for a write
 	writeErr error             // the first one; later output is dropped
 }
 
 // NewConn returns a Conn on nc whose writes must be done within writeTimeout.
 func NewConn(nc net.Conn, writeTimeout time.Duration) *Conn {
-	return &Conn{Conn: nc, idle: newIdleReader(nc), wait: writeTimeout}
+	c := &Conn{Conn: nc, idle: newIdleReader(nc), wait: writeTimeout}
+	if secured, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		c.under = newIdleReader(secured.NetConn())
+	}
+	return c
 }
 
 // Widen takes a large input buffer until Narrow, for reading content. Fill with limit WideSize keeps to it.
@@ -79,9 +88,8 @@ func (c *Conn) WideSize() int { return wideSize }
 // Narrow gives up whatever the buffers grew to, unless more is buffered than the small one holds; and that one too, if
 // nothing is and the connection can be waited for without it. To be called before waiting for a peer that may take its time.
 func (c *Conn) Narrow() {
-	if len(c.out) == 0 && c.outRoom != nil {
-		outBuffers.Put(c.outRoom)
-		c.out, c.outRoom = nil, nil
+	if len(c.out) == 0 {
+		c.giveOut()
 	}
 	if c.w-c.r > bufferSize {
 		return
@@ -115,6 +123,9 @@ func (c *Conn) takeSmall() {
 // Upgrade goes on with nc (TLS on the same connection). Whatever was received or buffered before it is
 // thrown away: pipelined plain text must not be taken for what came under TLS (RFC 3207 §6).
 func (c *Conn) Upgrade(nc net.Conn) {
+	if c.idle != nil {
+		c.under = c.idle
+	}
 	c.Conn, c.idle = nc, nil
 	c.r, c.w = 0, 0
 	c.out = c.out[:0]
@@ -129,6 +140,11 @@ func (c *Conn) Advance(n int) { c.r += n }
 // Fill waits until deadline for more bytes and adds them to the buffered ones. The buffer grows up to
 // limit bytes; it returns ErrLineTooLong when that many are buffered already. io.EOF means that the peer closed.
 func (c *Conn) Fill(deadline time.Time, limit int) error {
+	// TLS may have to write while it reads (RFC 8446 §4.6.3); the deadline of our last write may be long past.
+	return c.fill(deadline, deadline.Add(c.wait), limit)
+}
+
+func (c *Conn) fill(deadline, toWrite time.Time, limit int) error {
 	if c.r > 0 {
 		c.w = copy(c.in, c.in[c.r:c.w])
 		c.r = 0
@@ -146,8 +162,7 @@ func (c *Conn) Fill(deadline time.Time, limit int) error {
 		c.in = append(c.in, make([]byte, min(len(c.in), limit-len(c.in)))...)
 	}
 	c.Conn.SetReadDeadline(deadline) // if the connection is gone, Read says so
-	// TLS may have to write while it reads (RFC 8446 §4.6.3); the deadline of our last write may be long past.
-	c.Conn.SetWriteDeadline(deadline.Add(c.wait))
+	c.Conn.SetWriteDeadline(toWrite)
 	n, err := c.Conn.Read(c.in[c.w:])
 	c.w += n
 	if n > 0 {
@@ -219,47 +234,6 @@ func (c *Conn) skipLine(deadline time.Time) error {
 // LineBuffered says whether a whole further line has been received already: then the peer pipelines,
 // and the replies so far can wait for the next ones (RFC 2920 §3.2).
 func (c *Conn) LineBuffered() bool { return bytes.IndexByte(c.Buffered(), '\n') >= 0 }
-
-// WriteString and Write buffer output; long output is passed on at once.
-func (c *Conn) WriteString(s string) {
-	c.takeOut()
-	c.out = append(c.out, s...)
-	c.flushIfLong()
-}
-
-// Write buffers p. It never fails: Flush reports what went wrong.
-func (c *Conn) Write(p []byte) (int, error) {
-	c.takeOut()
-	c.out = append(c.out, p...)
-	c.flushIfLong()
-	return len(p), c.writeErr
-}
-
-// takeOut takes an output buffer, if there is none.
-func (c *Conn) takeOut() {
-	if c.outRoom == nil {
-		c.outRoom = outBuffers.Get().(*[outSize]byte)
-		c.out = c.outRoom[:0]
-	}
-}
-
-func (c *Conn) flushIfLong() {
-	if len(c.out) >= 32<<10 {
-		c.Flush()
-	}
-}
-
-// Flush sends the buffered output. After the first error everything is dropped and the error is returned again.
-func (c *Conn) Flush() error {
-	if len(c.out) == 0 || c.writeErr != nil {
-		c.out = c.out[:0]
-		return c.writeErr
-	}
-	c.Conn.SetWriteDeadline(time.Now().Add(c.wait))
-	_, c.writeErr = c.Conn.Write(c.out)
-	c.out = c.outRoom[:0]
-	return c.writeErr
-}
 
 // IsTimeout says whether err is a deadline that passed.
 func IsTimeout(err error) bool {

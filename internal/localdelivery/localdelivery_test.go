@@ -51,7 +51,9 @@ func newRig(t *testing.T) *rig {
 		if err := r.directory.Add(t.Context(), &b, addr, "secret"); err != nil {
 			t.Fatal(err)
 		}
-		r.mailboxes.Create(&b, addr.Key(), mailbox.Inbox, time.Now())
+		if err := r.mailboxes.Create(t.Context(), &b, addr.Key(), mailbox.Inbox, time.Now()); err != nil {
+			t.Fatal(err)
+		}
 		r.commit(&b)
 	}
 	r.agent = New(Options{Directory: r.directory, Mailboxes: r.mailboxes, Spool: r.spool, Hostname: "mail.b.test"})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"waybill/internal/store"
@@ -16,7 +17,7 @@ const Separator = "/"
 
 // Errors of what is done with whole mailboxes.
 var (
-	ErrInbox = errors.New("INBOX cannot be renamed or removed")
+	ErrInbox = errors.New("INBOX cannot be removed, nor another mailbox be renamed to it")
 	ErrName  = errors.New("that is no name for a mailbox")
 )
 
@@ -91,10 +92,11 @@ func (m *Mailboxes) info(snap store.Snapshot, account string, e store.Entry) (In
 }
 
 // Rename adds to the batch another name for a mailbox, and for those below it (RFC 9051 §6.3.6); their messages, UIDs and
-// numbers stay. The commit fails with store.ErrConflict if there is one of a new name, or one of them changed meanwhile.
+// numbers stay. Of INBOX the messages go to the new mailbox, and an empty INBOX with a UIDVALIDITY of its own stays, with what
+// is below it. The commit fails with store.ErrConflict if there is one of a new name, or one of them changed meanwhile.
 // Errors: ErrInbox, ErrName, ErrNoMailbox, those of the store.
-func (m *Mailboxes) Rename(ctx context.Context, b *store.Batch, account, from, to string) error {
-	if canonical(from) == Inbox || canonical(to) == Inbox {
+func (m *Mailboxes) Rename(ctx context.Context, b *store.Batch, account, from, to string, now time.Time) error {
+	if canonical(to) == Inbox {
 		return ErrInbox
 	}
 	if err := ctx.Err(); err != nil {
@@ -105,6 +107,9 @@ func (m *Mailboxes) Rename(ctx context.Context, b *store.Batch, account, from, t
 		return fmt.Errorf("rename %s of %s: %w", from, account, err)
 	}
 	defer snap.Close()
+	if canonical(from) == Inbox {
+		return m.renameInbox(snap, b, account, to, now)
+	}
 	if err := m.renameOne(snap, b, account, from, to); err != nil {
 		return err
 	}
@@ -123,6 +128,22 @@ func (m *Mailboxes) Rename(ctx context.Context, b *store.Batch, account, from, t
 }
 
 func (m *Mailboxes) renameOne(snap store.Snapshot, b *store.Batch, account, from, to string) error {
+	if err := addName(snap, b, account, from, to); err != nil {
+		return err
+	}
+	b.Delete(keys.Mailbox(account, from))
+	return nil
+}
+
+func (m *Mailboxes) renameInbox(snap store.Snapshot, b *store.Batch, account, to string, now time.Time) error {
+	if err := addName(snap, b, account, Inbox, to); err != nil {
+		return err
+	}
+	return create(snap, b, account, Inbox, now)
+}
+
+// addName adds to the batch the name to for the mailbox from.
+func addName(snap store.Snapshot, b *store.Batch, account, from, to string) error {
 	if err := CheckName(to); err != nil {
 		return err
 	}
@@ -131,8 +152,7 @@ func (m *Mailboxes) renameOne(snap store.Snapshot, b *store.Batch, account, from
 		return err
 	}
 	value, _ := x.encode() // it has its number
-	b.Check(keys.Mailbox(account, from), x.version)
-	b.Delete(keys.Mailbox(account, from))
+	b.Check(keys.Mailbox(account, canonical(from)), x.version)
 	b.Create(keys.Mailbox(account, to), value)
 	return nil
 }

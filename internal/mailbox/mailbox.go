@@ -98,19 +98,6 @@ func canonical(name string) string {
 	return name
 }
 
-// Create adds to the batch an empty mailbox of an account, which is named by mail.Address.Key. Its UIDVALIDITY is
-// now, in seconds. The commit fails with store.ErrConflict if there is one of that name, or the account's old mail is still being deleted (Abandon).
-func (m *Mailboxes) Create(b *store.Batch, account, name string, now time.Time) {
-	number := b.Count(keys.MailboxNumbers(account), 1, 0)
-	value, numberAt := box{uidValidity: uint32(now.Unix())}.encode()
-	key := keys.Mailbox(account, canonical(name))
-	b.Check(key, store.Absent)
-	b.Check(keys.Purge(account), store.Absent)
-	b.Puts = append(b.Puts, store.Put{
-		Key: key, Value: value, ValueSlots: []store.Slot{{Counter: number, At: numberAt, Width: 4}},
-	})
-}
-
 // find returns a mailbox, or ErrNoMailbox.
 func find(snap store.Snapshot, account, name string) (box, error) {
 	value, version, err := snap.Get(keys.Mailbox(account, canonical(name)))
@@ -208,24 +195,36 @@ func (m *Mailboxes) List(ctx context.Context, account, name string) (Listing, er
 	if err != nil {
 		return Listing{}, fmt.Errorf("list: %w", err)
 	}
-	return x.list(snap, name, store.Prefix(x.Messages()))
+	return x.list(snap, name, 0, 0)
 }
 
-func (x box) list(snap store.Snapshot, name string, r store.Range) (Listing, error) {
+// list returns the messages behind a UID; up to limit, if that is not 0.
+func (x box) list(snap store.Snapshot, name string, after uint32, limit int) (Listing, error) {
+	r := store.Prefix(x.Messages())
+	r.Start, r.Limit = append(x.Message(after), 0), limit
 	l := Listing{UIDValidity: x.uidValidity}
 	for e, err := range snap.Scan(r) {
+		if err != nil && isDamage(err) {
+			err = x.listOneByOne(snap, &l, after, limit)
+			return l, err
+		}
 		if err != nil {
 			return Listing{}, fmt.Errorf("list %s of %s: %w", name, x.Account, err)
 		}
-		entry, err := DecodeEntry(e.Value)
-		if err != nil {
-			l.Damaged = append(l.Damaged, keys.ParseUID(e.Key))
-			continue
-		}
-		entry.UID, entry.version, entry.box = keys.ParseUID(e.Key), e.Version, x.Box
-		l.Entries = append(l.Entries, entry)
+		after = keys.ParseUID(e.Key)
+		l.add(x, after, e.Value, e.Version)
 	}
 	return l, nil
+}
+
+func (l *Listing) add(x box, uid uint32, value []byte, version store.Version) {
+	entry, err := DecodeEntry(value)
+	if err != nil {
+		l.Damaged = append(l.Damaged, uid)
+		return
+	}
+	entry.UID, entry.version, entry.box = uid, version, x.Box
+	l.Entries = append(l.Entries, entry)
 }
 
 // Page returns up to limit messages behind a UID, so that a large mailbox need not be held at once; none at the end. Errors:
@@ -243,9 +242,7 @@ func (m *Mailboxes) Page(ctx context.Context, account, name string, after uint32
 	if err != nil {
 		return Listing{}, fmt.Errorf("list: %w", err)
 	}
-	r := store.Prefix(x.Messages())
-	r.Start, r.Limit = append(x.Message(after), 0), limit
-	return x.list(snap, name, r)
+	return x.list(snap, name, after, limit)
 }
 
 // Expunge adds to the batch the end of messages of a mailbox, as List returned them: each leaves a tombstone with the

@@ -8,6 +8,7 @@ import (
 	"io"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -48,7 +49,9 @@ func newFixture(t testing.TB) fixture {
 	f := fixture{t, st, b, New(st, b)}
 	for _, account := range []string{alice, bob} {
 		var batch store.Batch
-		f.Create(&batch, account, Inbox, now)
+		if err := f.Create(t.Context(), &batch, account, Inbox, now); err != nil {
+			t.Fatal(err)
+		}
 		f.commit(&batch)
 	}
 	return f
@@ -234,7 +237,9 @@ func TestFileWithTheBody(t *testing.T) {
 		t.Errorf("filed into a mailbox that has gone: %v", err)
 	}
 	var again store.Batch
-	f.Create(&again, alice, Inbox, now)
+	if err := f.Create(t.Context(), &again, alice, Inbox, now); err != nil {
+		t.Fatal(err)
+	}
 	f.commit(&again)
 	if _, err := f.st.Commit(t.Context(), file()); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("filed into a mailbox where another of the name had been: %v", err)
@@ -275,9 +280,13 @@ func TestMailboxesAreApart(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	var b store.Batch
-	f.Create(&b, alice, "Work/été", now.Add(time.Hour))
+	if err := f.Create(t.Context(), &b, alice, "Work/été", now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
 	f.commit(&b)
-	f.Create(&b, alice, "Work/été", now)
+	if err := f.Create(t.Context(), &b, alice, "Work/été", now); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := f.st.Commit(t.Context(), &b); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("a mailbox is created twice: %v", err)
 	}
@@ -523,5 +532,39 @@ func BenchmarkList(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		f.list(alice, Inbox)
+	}
+}
+
+// TestLast: the end of a message is that of all its octets, and reading goes on as if it had not been asked for.
+func TestLast(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for i, content := range []string{"", "x", "\r\n", "a line\r\n", strings.Repeat("0123456789abcde\n", 6_000)} {
+		for _, prefix := range []string{"", "P", "Prefix: x\r\n"} {
+			m := f.message(content)
+			m.Prefix = []byte(prefix)
+			f.file(alice, Inbox, m)
+			l := f.list(alice, Inbox)
+			e := l[len(l)-1]
+			whole := prefix + "Received: here\r\n" + content
+			for _, n := range []int{0, 1, 2, 18, 30, 100} {
+				r, err := f.Open(t.Context(), e)
+				if err != nil {
+					t.Fatal(err)
+				}
+				start := make([]byte, min(i, len(whole)))
+				if _, err := io.ReadFull(r, start); err != nil {
+					t.Fatal(err)
+				}
+				last, err := r.Last(n)
+				rest, restErr := io.ReadAll(r)
+				if err != nil || restErr != nil || string(start)+string(rest) != whole {
+					t.Fatalf("%v, %v: %d octets, then %d, of %d", err, restErr, len(start), len(rest), len(whole))
+				}
+				if want := whole[max(0, len(whole)-n):]; string(last) != want {
+					t.Errorf("the last %d octets of %.20q… are %q, want %q", n, whole, last, want)
+				}
+			}
+		}
 	}
 }

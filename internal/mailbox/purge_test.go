@@ -17,7 +17,7 @@ func TestPurgeStaysOutOfANewAccount(t *testing.T) {
 	f := newFixture(t)
 	m := f.message("shared\r\n")
 	create := func(name string) error {
-		return f.try(func(b *store.Batch) error { f.Create(b, alice, name, time.Now()); return nil })
+		return f.try(func(b *store.Batch) error { return f.Create(t.Context(), b, alice, name, time.Now()) })
 	}
 	if err := create("Work"); err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ func TestPurgesAtOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	m := f.message("shared\r\n")
-	if err := f.try(func(b *store.Batch) error { f.Create(b, alice, "Work", now); return nil }); err != nil {
+	if err := f.try(func(b *store.Batch) error { f.Create(t.Context(), b, alice, "Work", now); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	f.file(alice, Inbox, m)

@@ -11,7 +11,8 @@ import (
 // Reader reads a message as its owner sees it: the fields that final delivery added, ours, and what was received. It
 // implements io.ReadCloser and io.WriterTo. It is not safe for concurrent use.
 type Reader struct {
-	prefix []byte // what is left of it
+	prefix []byte
+	read   int // octets of the prefix
 	body   *bodies.Reader
 }
 
@@ -26,9 +27,9 @@ func (m *Mailboxes) Open(ctx context.Context, e Entry) (*Reader, error) {
 
 // Read implements io.Reader.
 func (r *Reader) Read(p []byte) (int, error) {
-	if len(r.prefix) > 0 {
-		n := copy(p, r.prefix)
-		r.prefix = r.prefix[n:]
+	if r.read < len(r.prefix) {
+		n := copy(p, r.prefix[r.read:])
+		r.read += n
 		return n, nil
 	}
 	return r.body.Read(p)
@@ -36,15 +37,36 @@ func (r *Reader) Read(p []byte) (int, error) {
 
 // WriteTo implements io.WriterTo.
 func (r *Reader) WriteTo(w io.Writer) (written int64, err error) {
-	if len(r.prefix) > 0 {
-		n, err := w.Write(r.prefix)
-		r.prefix = r.prefix[n:]
+	if r.read < len(r.prefix) {
+		n, err := w.Write(r.prefix[r.read:])
+		r.read += n
 		if written = int64(n); err != nil {
 			return written, err
 		}
 	}
 	n, err := r.body.WriteTo(w)
 	return written + n, err
+}
+
+// Last returns the last n octets of the message, fewer if it is shorter, and reads no other parts of it. Afterwards the
+// reader goes on where it was.
+func (r *Reader) Last(n int) ([]byte, error) {
+	at, err := r.body.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return nil, err
+	}
+	ofBody := min(int64(n), r.body.Size())
+	ofPrefix := min(n-int(ofBody), len(r.prefix))
+	last := append(make([]byte, 0, n), r.prefix[len(r.prefix)-ofPrefix:]...)
+	last = last[:ofPrefix+int(ofBody)]
+	if _, err := r.body.Seek(-ofBody, io.SeekEnd); err != nil {
+		return nil, err
+	}
+	if _, err := io.ReadFull(r.body, last[ofPrefix:]); err != nil {
+		return nil, fmt.Errorf("the end of the message: %w", err)
+	}
+	_, err = r.body.Seek(at, io.SeekStart)
+	return last, err
 }
 
 // Close implements io.Closer.

@@ -42,7 +42,7 @@ func (d *drop) Messages() []pop3.MessageInfo { return slices.Clone(d.infos) }
 // Open implements pop3.Maildrop.
 func (d *drop) Open(ctx context.Context, n int) (pop3.Content, error) {
 	d.started[n] = time.Now()
-	content, err := d.service.Mailboxes.Open(ctx, d.entries[n-1])
+	content, err := d.service.open(ctx, d.account, d.entries[n-1])
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, fmt.Errorf("%w: %w", pop3.ErrGone, err)
 	}

@@ -26,6 +26,7 @@ import (
 	"waybill/internal/pop3"
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
+	"waybill/internal/store/keys"
 	"waybill/internal/store/pebble"
 	"waybill/internal/trail"
 )
@@ -63,7 +64,9 @@ func newSite(t *testing.T) *site {
 	if err := d.Add(t.Context(), b, addr, password); err != nil {
 		t.Fatal(err)
 	}
-	s.mailboxes.Create(b, addr.Key(), mailbox.Inbox, time.Unix(1_700_000_000, 0))
+	if err := s.mailboxes.Create(t.Context(), b, addr.Key(), mailbox.Inbox, time.Unix(1_700_000_000, 0)); err != nil {
+		t.Fatal(err)
+	}
 	s.commit(b)
 	s.serve(New(Options{
 		Logins: &login.Service{
@@ -103,6 +106,11 @@ func (s *site) commit(b *store.Batch) {
 // file puts a message into the mailbox, as local delivery does: a Received field, if any, and a Return-Path.
 func (s *site) file(received, content string) mail.ID {
 	s.t.Helper()
+	return s.fileAs(returnPath, received, content)
+}
+
+func (s *site) fileAs(prefix, received, content string) mail.ID {
+	s.t.Helper()
 	s.filed++
 	id := mail.ID(fmt.Sprintf("MESSAGE%07d", s.filed))
 	draft := s.bodies.NewDraft()
@@ -120,7 +128,7 @@ func (s *site) file(received, content string) mail.ID {
 	draft.Committed()
 	b = &store.Batch{}
 	err = s.mailboxes.File(s.t.Context(), b, you, mailbox.Inbox, mailbox.Message{
-		ID: id, Body: body, From: from, Prefix: []byte(returnPath), Received: time.Now(),
+		ID: id, Body: body, From: from, Prefix: []byte(prefix), Received: time.Now(),
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -575,6 +583,57 @@ func (s *site) expunge(uid uint32) {
 	s.mailboxes.Expunge(b, you, mailbox.Inbox, slices.DeleteFunc(l.Entries, func(e mailbox.Entry) bool { return e.UID != uid }))
 	if _, err := s.store.Store.Commit(context.Background(), b); err != nil {
 		s.t.Error(err)
+	}
+}
+
+// TestDamagedContents: what can be read of a damaged store is served. A message whose content breaks off ends the session,
+// since a part of it must not be taken for the whole; but the next session refuses it and goes on.
+func TestDamagedContents(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	long := strings.Repeat("0123456789abcdef\r\n", 30_000) // three chunks
+	s.file(received, "Subject: one\r\n\r\n")
+	s.file(received, "Subject: torn\r\n\r\n"+long)
+	s.file(received, "Subject: no content\r\n\r\n")
+	s.fileAs("", "", "Subject: no end\r\n\r\n"+long)
+	s.file(received, "Subject: five\r\n\r\n"+long)
+	s.file(received, "Subject: no record\r\n\r\n")
+	l, err := s.mailboxes.List(t.Context(), you, mailbox.Inbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &store.Batch{}
+	b.Put(keys.Chunk(l.Entries[1].Body.ID, 1), []byte("x"))
+	b.Put(keys.Chunk(l.Entries[2].Body.ID, 0), []byte("x"))
+	b.Put(keys.Chunk(l.Entries[3].Body.ID, 2), []byte("x"))
+	b.Put(keys.Box{Account: you, Number: 1}.Message(6), []byte("\x01broken"))
+	s.commit(b)
+
+	refused := func(err error) bool { _, is := errors.AsType[*pop3.RefusedError](err); return is }
+	c := s.login()
+	if err := errors.Join(c.Retr(t.Context(), 1, io.Discard)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Retr(t.Context(), 2, io.Discard); err == nil || refused(err) {
+		t.Errorf("a content that breaks off: %v", err)
+	}
+	c = s.login()
+	list, err := c.List(t.Context())
+	if err != nil || len(list) != 5 {
+		t.Errorf("%v, %v", list, err)
+	}
+	for n, want := range []bool{true, false, false, false, true} {
+		err := c.Retr(t.Context(), n+1, io.Discard)
+		if want && err != nil || !want && !refused(err) {
+			if n == 3 && err != nil { // it breaks off for the first time
+				c = s.login()
+				continue
+			}
+			t.Errorf("message %d: %v", n+1, err)
+		}
+	}
+	if err := errors.Join(c.Dele(t.Context(), 2), c.Dele(t.Context(), 3), c.Quit(t.Context())); err != nil || s.left() != 3 {
+		t.Errorf("%v; %d messages are left", err, s.left())
 	}
 }
 

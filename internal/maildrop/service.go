@@ -54,7 +54,10 @@ type Options struct {
 }
 
 // Service makes the sessions of a node's POP3 listeners. It is safe for concurrent use.
-type Service struct{ Options }
+type Service struct {
+	Options
+	torn torn
+}
 
 // New returns a Service.
 func New(o Options) *Service {

@@ -98,7 +98,8 @@ func (s *session) open(ctx context.Context, account directory.Account) (_ *drop,
 		return nil, fmt.Errorf("open the maildrop of %s: %w", key, err)
 	}
 	if len(listing.Damaged) > 0 {
-		s.service.Logger.Error("messages cannot be read and are not shown; waybill verify tells more", "account", key, "uids", listing.Damaged)
+		s.service.Logger.Error("messages cannot be read and are not shown; waybill verify tells more", "account", key,
+			"messages", len(listing.Damaged), "uids", listing.Damaged[:min(len(listing.Damaged), shownUIDs)])
 	}
 	if err := s.service.Store.Barrier(ctx); err != nil {
 		return nil, fmt.Errorf("open the maildrop of %s: %w", key, err)
@@ -108,6 +109,9 @@ func (s *session) open(ctx context.Context, account directory.Account) (_ *drop,
 	}
 	return d, d.describe(ctx, listing.UIDValidity)
 }
+
+// shownUIDs bounds what the log says of a damaged mailbox.
+const shownUIDs = 20
 
 // Close implements pop3.Session.
 func (s *session) Close(err error) { s.story.closed(err) }

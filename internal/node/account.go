@@ -33,7 +33,9 @@ const changedMeanwhile = "it was changed at the same moment; try again"
 func (k *core) AddAccount(ctx context.Context, addr mail.Address, password string) error {
 	conflict := fmt.Sprintf("account %s exists already, or its old mail is still being deleted", addr)
 	return k.change(ctx, conflict, func(b *store.Batch) error {
-		k.mailboxes.Create(b, addr.Key(), mailbox.Inbox, time.Now())
+		if err := k.mailboxes.Create(ctx, b, addr.Key(), mailbox.Inbox, time.Now()); err != nil {
+			return err
+		}
 		return k.directory.Add(ctx, b, addr, password)
 	})
 }

@@ -66,7 +66,9 @@ func TestMailboxThatHasGone(t *testing.T) {
 	}
 	var b store.Batch
 	b.Delete(keys.Mailbox(alice.Key(), mailbox.Inbox))
-	n.mailboxes.Create(&b, alice.Key(), "Other", time.Now())
+	if err := n.mailboxes.Create(t.Context(), &b, alice.Key(), "Other", time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := n.engine.Commit(t.Context(), &b); err != nil {
 		t.Fatal(err)
 	}

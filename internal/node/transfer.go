@@ -158,18 +158,24 @@ func (i *importing) ensure(ctx context.Context, name string) error {
 	if err := mailbox.CheckName(name); err != nil {
 		return err
 	}
-	_, err := i.mailboxes.Page(ctx, i.account.Key(), name, 0, 1)
-	if !errors.Is(err, mailbox.ErrNoMailbox) {
-		return err
+	for range maxConflicts {
+		_, err := i.mailboxes.Page(ctx, i.account.Key(), name, 0, 1)
+		if !errors.Is(err, mailbox.ErrNoMailbox) {
+			return err
+		}
+		var b store.Batch
+		if err := i.mailboxes.Create(ctx, &b, i.account.Key(), name, time.Now()); err != nil {
+			return err
+		}
+		if _, err = i.engine.Commit(ctx, &b); !errors.Is(err, store.ErrConflict) { // with it, somebody else has made this one or another
+			return err
+		}
 	}
-	var b store.Batch
-	i.mailboxes.Create(&b, i.account.Key(), name, time.Now())
-	_, err = i.engine.Commit(ctx, &b)
-	if errors.Is(err, store.ErrConflict) { // somebody else has made it
-		err = nil
-	}
-	return err
+	return fmt.Errorf("mailbox %s of %s: %w", name, i.account, store.ErrConflict)
 }
+
+// maxConflicts bounds how often a mailbox is looked for that others keep making and removing.
+const maxConflicts = 10
 
 func (i *importing) commit(ctx context.Context) error {
 	if len(i.drafts) == 0 {

@@ -58,7 +58,7 @@ type Maildrop interface {
 	Messages() []MessageInfo
 	// Open returns the content of message n. Errors: ErrGone, others.
 	Open(ctx context.Context, n int) (Content, error)
-	// Retrieved tells that all of message n has been sent by RETR.
+	// Retrieved tells that all of message n has been sent, by RETR or by TOP. It is called once for each n at most.
 	Retrieved(n int)
 	// Quit removes the messages with those numbers: all of them, or none and an error.
 	// It is called only when the client said QUIT after a login.

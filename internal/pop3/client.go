@@ -17,7 +17,7 @@ type ClientOptions struct {
 	Timeout         time.Duration // longest wait for a reply, or for more of a message; default 2 minutes
 	TransferTimeout time.Duration // longest time for one whole message or listing; default 1 hour
 	MaxMessage      int64         // octets of a message; default 1 GiB
-	MaxMessages     int           // messages in a listing; default 1,000,000
+	MaxListing      int64         // octets of a listing; default 64 MiB
 }
 
 // Client is the client's end of one POP3 session. Commands go out one at a time; it is not safe for concurrent
@@ -68,7 +68,7 @@ func NewClient(nc net.Conn, o ClientOptions) *Client {
 	o.Timeout = orDefault(o.Timeout, 2*time.Minute)
 	o.TransferTimeout = orDefault(o.TransferTimeout, time.Hour)
 	o.MaxMessage = orDefault(o.MaxMessage, 1<<30)
-	o.MaxMessages = orDefault(o.MaxMessages, 1_000_000)
+	o.MaxListing = orDefault(o.MaxListing, 64<<20)
 	return &Client{wire: dialogue.NewConn(nc, o.Timeout), options: o}
 }
 
@@ -121,8 +121,8 @@ func (c *Client) Capa(ctx context.Context) (map[string][]string, error) {
 	return capabilities, nil
 }
 
-// maxCapabilities bounds the reply to CAPA; real ones have about a dozen lines.
-const maxCapabilities = 200
+// maxCapabilities bounds the reply to CAPA in octets; real ones have about a dozen lines.
+const maxCapabilities = 64 << 10
 
 // StartTLS goes on under TLS (RFC 2595 §4). What the server can do must be asked anew.
 func (c *Client) StartTLS(ctx context.Context, conf *tls.Config) error {
@@ -130,7 +130,7 @@ func (c *Client) StartTLS(ctx context.Context, conf *tls.Config) error {
 		if _, err := c.command("STLS"); err != nil {
 			return err
 		}
-		if len(c.wire.Buffered()) > 0 { // whoever sent it wants it to be taken for what came under TLS
+		if c.wire.Ahead() { // whoever sent it wants it to be taken for what came under TLS
 			return fmt.Errorf("%w: the server sent more before the TLS handshake", ErrMalformed)
 		}
 		c.wire.SetDeadline(time.Now().Add(c.options.Timeout))

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -125,7 +126,7 @@ func TestClientRefusals(t *testing.T) {
 // TestHostileServers: whatever comes, the client ends with an error that says what is wrong.
 func TestHostileServers(t *testing.T) {
 	t.Parallel()
-	options := ClientOptions{MaxMessage: 1000, MaxMessages: 3}
+	options := ClientOptions{MaxMessage: 1000, MaxListing: 80}
 	list := func(c *Client) error { _, err := c.List(t.Context()); return err }
 	uidl := func(c *Client) error { _, err := c.Uidl(t.Context()); return err }
 	stat := func(c *Client) error { _, _, err := c.Stat(t.Context()); return err }
@@ -146,11 +147,11 @@ func TestHostileServers(t *testing.T) {
 		"number zero":            {"+OK\r\n0 2\r\n.\r\n", list, ErrMalformed},
 		"overflow":               {"+OK\r\n1 99999999999999999999\r\n.\r\n", list, ErrMalformed},
 		"number twice":           {"+OK\r\n1 2\r\n1 2\r\n.\r\n", list, ErrMalformed},
-		"endless listing":        {"+OK\r\n1 2\r\n2 2\r\n3 2\r\n4 2\r\n", list, ErrTooLarge},
+		"endless listing":        {"+OK\r\n" + numbered(20), list, ErrTooLarge},
 		"long unique id":         {"+OK\r\n1 " + strings.Repeat("u", 71) + "\r\n.\r\n", uidl, ErrMalformed},
 		"unique id with control": {"+OK\r\n1 a\x1bb\r\n.\r\n", uidl, ErrMalformed},
 		"unique id twice":        {"+OK\r\n1 a\r\n1 b\r\n.\r\n", uidl, ErrMalformed},
-		"endless capabilities":   {"+OK\r\n" + strings.Repeat("X\r\n", 300), capa, ErrTooLarge},
+		"endless capabilities":   {"+OK\r\n" + strings.Repeat("X\r\n", 22_000), capa, ErrTooLarge},
 		"endless message":        {"+OK\r\n" + strings.Repeat("x\r\n", 1000), retr, ErrTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -328,5 +329,26 @@ func TestDotAfterBareLF(t *testing.T) {
 	t.Parallel()
 	if got, want := stuffed(t, "a\n.\r\n+OK forged\r\n", 3), "a\n..\r\n+OK forged\r\n.\r\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// numbered returns n lines of a listing.
+func numbered(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "%d 2\r\n", i+1)
+	}
+	return b.String()
+}
+
+// TestLongListing: a listing may have any number of lines.
+func TestLongListing(t *testing.T) {
+	t.Parallel()
+	c, _ := scripted(t, ClientOptions{}, "+OK\r\n", "+OK\r\n"+numbered(200_000)+".\r\n")
+	if err := c.Greet(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := c.List(t.Context()); len(list) != 200_000 || err != nil {
+		t.Errorf("%d messages, %v", len(list), err)
 	}
 }

@@ -154,7 +154,7 @@ func (c *Client) listing(ctx context.Context, verb string, each func(string) err
 		if _, err := c.command(verb); err != nil {
 			return err
 		}
-		return c.lines(c.options.MaxMessages, each)
+		return c.lines(c.options.MaxListing, each)
 	})
 }
 

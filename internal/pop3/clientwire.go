@@ -71,10 +71,10 @@ func (c *Client) reply(verb string) (string, error) {
 	return s.text, nil
 }
 
-// lines reads the rest of a multi-line reply, at most limit lines, with the stuffed dots removed.
-func (c *Client) lines(limit int, each func(line string) error) error {
+// lines reads the rest of a multi-line reply, of any number of lines but at most limit octets, with the stuffed dots removed.
+func (c *Client) lines(limit int64, each func(line string) error) error {
 	end := time.Now().Add(c.options.TransferTimeout)
-	n := 0
+	n, size := 0, int64(0)
 	for ; ; n++ {
 		line, err := c.line(earlier(end, time.Now().Add(c.options.Timeout)))
 		if err != nil {
@@ -83,8 +83,8 @@ func (c *Client) lines(limit int, each func(line string) error) error {
 		if line == "." {
 			break
 		}
-		if n >= limit {
-			return fmt.Errorf("%w: a listing of more than %d lines", ErrTooLarge, limit)
+		if size += int64(len(line) + len("\r\n")); size > limit {
+			return fmt.Errorf("%w: a listing of more than %d octets", ErrTooLarge, limit)
 		}
 		line = strings.TrimPrefix(line, ".")
 		if n < shownLines {

@@ -13,11 +13,12 @@ type opened struct {
 	Maildrop
 	messages []MessageInfo
 	deleted  []bool
+	told     []bool // that it was retrieved
 }
 
 func newOpened(m Maildrop) *opened {
 	list := m.Messages()
-	return &opened{Maildrop: m, messages: list, deleted: make([]bool, len(list))}
+	return &opened{Maildrop: m, messages: list, deleted: make([]bool, len(list)), told: make([]bool, len(list))}
 }
 
 // total returns the number of messages that are not marked, and the sum of their sizes in octets.

@@ -11,8 +11,8 @@ type reply struct {
 	lines func(w *stuffer) error
 	// message is the number of the message that lines writes, 0 if it is none.
 	message int
-	// retrieved: and with it the client has the whole message.
-	retrieved bool
+	// whole says, once lines has returned, whether the client has the whole message with it.
+	whole func() bool
 
 	fault bool   // the client's fault: wrong syntax or order
 	then  action // after the reply has been written

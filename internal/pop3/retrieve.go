@@ -17,7 +17,7 @@ func (s *session) retr(ctx context.Context, args []string) reply {
 		return *refusal
 	}
 	r := ok(octets(s.drop.messages[n-1].Size))
-	r.message, r.retrieved = n, true
+	r.message, r.whole = n, func() bool { return true }
 	r.lines = func(w *stuffer) error {
 		_, err := content.WriteTo(w)
 		return errors.Join(err, content.Close())
@@ -25,7 +25,8 @@ func (s *session) retr(ctx context.Context, args []string) reply {
 	return r
 }
 
-// top sends the header of a message, the empty line, and the first lines of its body (RFC 1939 §7).
+// top sends the header of a message, the empty line, and the first lines of its body (RFC 1939 §7). Of a client that asks
+// for so many that it gets all of them, the message has been retrieved.
 func (s *session) top(ctx context.Context, args []string) reply {
 	lines, valid := parseNumber(args[1])
 	if !valid {
@@ -36,12 +37,12 @@ func (s *session) top(ctx context.Context, args []string) reply {
 		return *refusal
 	}
 	r := ok(fmt.Sprintf("the header and %d lines of the body", lines))
-	r.message = n
+	cut := false
+	r.message, r.whole = n, func() bool { return !cut }
 	r.lines = func(w *stuffer) error {
-		top := &topWriter{w: w, left: lines}
-		_, err := content.WriteTo(top)
-		if top.done() {
-			err = nil // it ended WriteTo itself
+		_, err := content.WriteTo(&topWriter{w: w, left: lines})
+		if cut = errors.Is(err, errTopDone); cut {
+			err = nil
 		}
 		return errors.Join(err, content.Close())
 	}
@@ -64,11 +65,11 @@ func (s *session) open(ctx context.Context, arg string) (int, Content, *reply) {
 	return 0, nil, &messageFault
 }
 
-// sent notes that RETR or TOP has written that many octets. If RETR wrote another number than LIST tells, LIST
-// tells the truth from now on.
+// sent notes that RETR or TOP has written that many octets. If they are the whole message, and another number than LIST
+// tells, LIST tells the truth from now on.
 func (s *session) sent(r reply, size int64) {
 	s.conn.Transcript().Add(dialogue.Note, "(message: "+octets(size)+")")
-	if !r.retrieved {
+	if !r.whole() {
 		return
 	}
 	s.unsaid = append(s.unsaid, r.message)
@@ -91,7 +92,7 @@ type topWriter struct {
 
 func (t *topWriter) done() bool { return t.inBody && t.left == 0 }
 
-// Write passes on what belongs to it, and returns errTopDone when all of it has passed.
+// Write passes on what belongs to it, and returns errTopDone when more has come than that.
 func (t *topWriter) Write(p []byte) (int, error) {
 	end := 0
 	for end < len(p) && !t.done() {
@@ -106,7 +107,7 @@ func (t *topWriter) Write(p []byte) (int, error) {
 	if n, err := t.w.Write(p[:end]); err != nil {
 		return n, err
 	}
-	if t.done() {
+	if end < len(p) {
 		return end, errTopDone
 	}
 	return end, nil

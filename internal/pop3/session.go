@@ -22,7 +22,7 @@ type session struct {
 	state  state
 	name   string // given by USER
 	drop   *opened
-	unsaid []int // messages sent by RETR whose last octets are not flushed yet
+	unsaid []int // messages sent as a whole whose last octets are not flushed yet
 
 	faults   int
 	failures int // refused logins
@@ -91,7 +91,10 @@ func (s *session) flush() error {
 		return fmt.Errorf("write: %w", err)
 	}
 	for _, n := range s.unsaid {
-		s.drop.Retrieved(n)
+		if !s.drop.told[n-1] {
+			s.drop.told[n-1] = true
+			s.drop.Retrieved(n)
+		}
 	}
 	s.unsaid = s.unsaid[:0]
 	return nil

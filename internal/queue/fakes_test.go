@@ -125,8 +125,8 @@ type flaky struct {
 	before func(*store.Batch) error // its error is the commit's; nothing was applied
 	after  func(*store.Batch) error // its error is the commit's, although the batch was applied
 	sick   error
-	look   func()           // called for each snapshot
-	open   func(key string) // called for each key that is read; may panic
+	look   func()                 // called for each snapshot
+	open   func(key string) error // called for each key that is read: an error means that it cannot be
 }
 
 func (f *flaky) Commit(ctx context.Context, b *store.Batch) (store.Result, error) {
@@ -162,11 +162,13 @@ func (f *flaky) Snapshot() (store.Snapshot, error) {
 // watched is a snapshot that tells which keys are read.
 type watched struct {
 	store.Snapshot
-	open func(key string)
+	open func(key string) error
 }
 
 func (w *watched) Get(key []byte) ([]byte, store.Version, error) {
-	w.open(string(key))
+	if err := w.open(string(key)); err != nil {
+		return nil, 0, err
+	}
 	return w.Snapshot.Get(key)
 }
 

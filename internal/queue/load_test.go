@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -130,6 +131,34 @@ func TestCorruptRecord(t *testing.T) {
 		synctest.Wait()
 		if len(r.filed(behind)) != 1 {
 			t.Error("the message behind a corrupt record was not delivered")
+		}
+	})
+}
+
+// Nor does a record in a part of the store that cannot be read.
+func TestUnreadableRecord(t *testing.T) {
+	var broken, behind mail.ID
+	bubble(t, func(r *rig) {
+		broken = r.accept("me@a.test", "you@a.test").ID
+		r.store.open = func(key string) error {
+			if key == string(keys.Spool(broken)) {
+				return errors.New("the block does not have its checksum")
+			}
+			return nil
+		}
+		time.Sleep(time.Second)
+		behind = r.accept("me@a.test", "other@a.test").ID
+	}, func(t *testing.T, r *rig) {
+		synctest.Wait()
+		if len(r.filed(behind)) != 1 {
+			t.Error("the message behind a record that cannot be read was not delivered")
+		}
+		r.store.mu.Lock()
+		r.store.open = nil
+		r.store.mu.Unlock()
+		time.Sleep(2 * scanRest) // it may have been for the moment only
+		if len(r.filed(broken)) != 1 {
+			t.Error("once its record could be read again the message was not delivered")
 		}
 	})
 }

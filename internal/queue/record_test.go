@@ -166,10 +166,11 @@ func testPanicInBounce(t *testing.T, r *rig, path string) {
 	var broken atomic.Bool
 	broken.Store(true)
 	r.store.mu.Lock()
-	r.store.open = func(key string) {
+	r.store.open = func(key string) error {
 		if broken.Load() && strings.HasPrefix(key, "body/") {
 			panic("strange header")
 		}
+		return nil
 	}
 	r.store.mu.Unlock()
 	id := r.send("me@a.test", path, "you@b.test")

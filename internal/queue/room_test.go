@@ -105,10 +105,11 @@ func TestBacklogIsReadOnce(t *testing.T) {
 			due[item.ID] = item.Due.Truncate(time.Microsecond)
 			time.Sleep(time.Second)
 		}
-		r.store.open = func(key string) {
+		r.store.open = func(key string) error {
 			if waiting[key] {
 				reads.Add(1)
 			}
+			return nil
 		}
 	}, func(t *testing.T, r *rig) {
 		time.Sleep(2 * time.Hour)

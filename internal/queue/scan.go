@@ -8,7 +8,6 @@ import (
 	"waybill/internal/mail"
 	"waybill/internal/spool"
 	"waybill/internal/store"
-	"waybill/internal/store/record"
 )
 
 const (
@@ -183,7 +182,7 @@ func (q *Queue) items(ctx context.Context, ids []mail.ID, now time.Time) ([]*spo
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			return nil
-		case errors.Is(err, record.ErrCorrupt): // it must not hold up what stands behind it in the index
+		case err != nil && !isPassing(ctx, err): // it must not hold up what stands behind it in the index
 			q.leaveAlone(id, err)
 			return nil
 		case err != nil:

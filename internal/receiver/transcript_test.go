@@ -195,7 +195,9 @@ func addAccount(t *testing.T, engine store.Store, dir *directory.Directory, boxe
 	if err := dir.Add(t.Context(), &batch, addr, "secret"); err != nil {
 		t.Fatal(err)
 	}
-	boxes.Create(&batch, addr.Key(), mailbox.Inbox, time.Now())
+	if err := boxes.Create(t.Context(), &batch, addr.Key(), mailbox.Inbox, time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := engine.Commit(t.Context(), &batch); err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,7 @@ var (
 	noAnswer      = mail.NewStatus(451, "4.4.1", "")
 	badConnection = mail.NewStatus(451, "4.4.2", "")
 	tooManyNow    = mail.NewStatus(452, "4.5.3", "")
+	badProtocol   = mail.NewStatus(451, "4.5.0", "")
 	loginFailed   = mail.NewStatus(454, "4.7.0", "")
 	tlsRequired   = mail.NewStatus(454, "4.7.4", "")
 	localError    = mail.NewStatus(451, "4.3.0", "")

@@ -110,11 +110,23 @@ func (p *peer) play(line string) bool {
 			p.t.Errorf("%s: the handshake succeeded", p.name)
 		}
 		return false
+	case "CERT":
+		demanding := p.tls.Clone()
+		demanding.ClientAuth = tls.RequireAnyClientCert
+		if tls.Server(p.conn, demanding).Handshake() == nil {
+			p.t.Errorf("%s: the handshake succeeded without a certificate", p.name)
+		}
+		return false
 	case "GARBAGE":
 		p.conn.Read(make([]byte, 4096))
 		io.WriteString(p.conn, "this is no handshake\r\n")
 		return false
 	case "CLOSE":
+		return false
+	case "END":
+		if rest, err := io.ReadAll(p.in); len(rest) > 0 || err != nil {
+			p.t.Errorf("%s: got %q (%v), want nothing more", p.name, rest, err)
+		}
 		return false
 	default:
 		p.t.Errorf("%s: unknown line %q", p.name, line)

@@ -34,11 +34,11 @@ import (
 //	self      addresses of this server
 //	host A    what the host with that address (and port, if it is not 25) does on its next connection, in order: "S: " sends a line, "R: " several in one packet, with "|" between them, "C: "
 //	          expects one ("*" at its end stands for anything), "M:" expects content up to its dot, "T: 5m1s" lets
-//	          time pass, "TLS" does a handshake, "BADTLS" one that fails, "GARBAGE" answers the handshake with something else, "CLOSE"
-//	          closes; a first line "REFUSED" or "SILENT" refuses or ignores the connection
+//	          time pass, "TLS" does a handshake, "BADTLS" one that we end, "CERT" one that it ends for want of a certificate of ours, "GARBAGE" answers the handshake with something else, "CLOSE"
+//	          closes, "END" expects that we close without a further word; a first line "REFUSED" or "SILENT" refuses or ignores the connection
 //	outcomes  the expected outcomes, one line for each recipient ("*" as above), with "(DSN)" if the host reports
 //	events    the expected events: kind and text or status, one a line ("*" as above)
-//	took      the expected duration
+//	took      the expected duration, in whole seconds
 type script struct {
 	sections []section
 }
@@ -285,7 +285,7 @@ func runScript(t *testing.T, s script, certificate tls.Certificate) {
 		checkVerified(t, events)
 	}
 	if s.has("took") {
-		compare(t, "took", s.lines("took"), []string{took.String()})
+		compare(t, "took", s.lines("took"), []string{took.Round(time.Second).String()})
 	}
 	for _, h := range n.hosts {
 		t.Errorf("%s was never connected to", h.name)

@@ -10,11 +10,12 @@ import (
 	"waybill/internal/config"
 	"waybill/internal/dialogue"
 	"waybill/internal/mail"
+	"waybill/internal/smtp"
 	"waybill/internal/trail"
 )
 
 // secure goes on under TLS, if it is wanted and not there already.
-func (s *session) secure(ctx context.Context, useTLS bool) (v verdict, handshakeFailed bool) {
+func (s *session) secure(ctx context.Context, useTLS bool) (v verdict, tlsFailed bool) {
 	_, offered := s.conn.client.Extension("STARTTLS")
 	switch {
 	case s.target.tls() == config.RouteTLSImplicit:
@@ -30,7 +31,7 @@ func (s *session) secure(ctx context.Context, useTLS bool) (v verdict, handshake
 // startTLS goes on under TLS. A route that demands TLS has the name and the issuer of the certificate checked. Otherwise
 // neither is: against somebody who only listens any encryption helps, and whoever could present a false certificate
 // could have removed the offer of STARTTLS as well (RFC 7435 §1.2).
-func (s *session) startTLS(ctx context.Context) (v verdict, handshakeFailed bool) {
+func (s *session) startTLS(ctx context.Context) (v verdict, tlsFailed bool) {
 	err := s.conn.client.StartTLS(ctx, s.tlsConfig())
 	if refused(err) && !s.target.demandsTLS() {
 		return ours(ready), false // the connection is as it was; mail in the clear is better than none
@@ -38,14 +39,24 @@ func (s *session) startTLS(ctx context.Context) (v verdict, handshakeFailed bool
 	if refused(err) {
 		return ours(tlsRequired.WithText("%s refuses STARTTLS, which its route demands: %s", s.target, s.words(mail.StatusOf(err), err).Text)), false
 	}
+	if errors.Is(err, smtp.ErrUnsolicited) { // somebody may be meddling: nothing leaves in the clear because of it
+		return s.words(mail.StatusOf(err), err), false
+	}
 	if err != nil {
 		return s.handshakeWords(err), ctx.Err() == nil
 	}
 	s.noteTLS()
 	if err := s.conn.client.Hello(ctx); err != nil {
-		return s.words(mail.StatusOf(err), err), false
+		return s.words(mail.StatusOf(err), err), brokenByTLS(err) && ctx.Err() == nil
 	}
 	return ours(ready), false
+}
+
+// brokenByTLS says whether a host that knew EHLO in the clear fails at it under TLS. A server may find out only then that it
+// does not like our handshake (RFC 8446 §2). One that has no time for us says 4xx, and would in the clear.
+func brokenByTLS(err error) bool {
+	e, ok := errors.AsType[*mail.Error](err)
+	return ok && (e.Err != nil && e.Status.Code != 421 || e.Status.Permanent())
 }
 
 // handshakeWords says why there is no TLS, and if a certificate was not good enough, why not.

@@ -29,7 +29,7 @@ type session struct {
 }
 
 // try sends the message to one target: on a connection that waits there; or with TLS if it offers that, and in plain text
-// on a fresh connection if the handshake then fails and nobody demands TLS.
+// on a fresh connection if that then fails and nobody demands TLS.
 func (d *delivery) try(ctx context.Context, t target) {
 	conn := d.relay.pool.begin(t.place)
 	defer func() { d.relay.pool.end(t.place, conn) }()
@@ -41,8 +41,8 @@ func (d *delivery) try(ctx context.Context, t target) {
 		}
 	}
 	s := d.session(t)
-	conn, handshakeFailed := s.fresh(ctx, true)
-	if handshakeFailed && !t.demandsTLS() {
+	conn, tlsFailed := s.fresh(ctx, true)
+	if tlsFailed && !t.demandsTLS() {
 		s = d.session(t)
 		conn, _ = s.fresh(ctx, false)
 	}
@@ -54,13 +54,13 @@ func (d *delivery) session(t target) *session {
 		id: fmt.Sprintf("%s.%d.%d.%d", d.attempt.Item.ID, d.attempt.Number, d.attempt.Recipients[0], d.sessions)}
 }
 
-// fresh connects and delivers. It returns the connection if it can be kept, and whether the TLS handshake failed.
-func (s *session) fresh(ctx context.Context, useTLS bool) (keep *connection, handshakeFailed bool) {
-	v, handshakeFailed := s.connect(ctx, useTLS)
-	s.relay.memory.note(s.target.addr, v.Success() || v.host != "" || handshakeFailed)
+// fresh connects and delivers. It returns the connection if it can be kept, and whether it failed under TLS.
+func (s *session) fresh(ctx context.Context, useTLS bool) (keep *connection, tlsFailed bool) {
+	v, tlsFailed := s.connect(ctx, useTLS)
+	s.relay.memory.note(s.target.addr, v.Success() || v.host != "" || tlsFailed)
 	switch {
-	case handshakeFailed && !s.target.demandsTLS():
-		s.attempted(v, "the TLS handshake failed; the host is tried again in plain text")
+	case tlsFailed && !s.target.demandsTLS():
+		s.attempted(v, "TLS failed; the host is tried again in plain text")
 	case !v.Success():
 		// A host that refuses to talk at all may be one of several: 5xx decides only if nothing else is left
 		// (RFC 5321 §4.2.4.2 speaks of the host, not of the mail).
@@ -73,7 +73,7 @@ func (s *session) fresh(ctx context.Context, useTLS bool) (keep *connection, han
 	if s.conn != nil {
 		s.conn.client.Close()
 	}
-	return nil, handshakeFailed
+	return nil, tlsFailed
 }
 
 // deliver makes the transactions, and ends the connection or returns it because more mail is to be expected.
@@ -109,7 +109,7 @@ func (s *session) maxTransactions() int {
 }
 
 // connect dials, reads the greeting and says hello, under TLS if that is wanted and offered, and logs in if there is a login.
-func (s *session) connect(ctx context.Context, useTLS bool) (v verdict, handshakeFailed bool) {
+func (s *session) connect(ctx context.Context, useTLS bool) (v verdict, tlsFailed bool) {
 	nc, v := s.dial(ctx)
 	if !v.Success() {
 		return v, false
@@ -130,8 +130,8 @@ func (s *session) connect(ctx context.Context, useTLS bool) (v verdict, handshak
 	if err := client.Hello(ctx); err != nil {
 		return s.words(mail.StatusOf(err), err), false
 	}
-	if v, handshakeFailed := s.secure(ctx, useTLS); !v.Success() {
-		return v, handshakeFailed
+	if v, tlsFailed := s.secure(ctx, useTLS); !v.Success() {
+		return v, tlsFailed
 	}
 	return s.logIn(ctx), false
 }

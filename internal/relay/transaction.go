@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 
 	"waybill/internal/mail"
 	"waybill/internal/smtp"
@@ -164,6 +165,10 @@ func (s *session) ending(results smtp.Results, err error) verdict {
 		v := s.words(results.Data, err)
 		v.passed = v.Success() && s.speaksDSN()
 		return v
+	}
+	if errors.Is(err, smtp.ErrUnsolicited) {
+		return ours(badProtocol.WithText("%s replied twice to the whole message: it may have taken it, and then the next attempt "+
+			"delivers it twice", s.target))
 	}
 	return ours(badConnection.WithText("%s: the connection was lost after the whole message was sent and before the reply: "+
 		"the host may have taken it, and then the next attempt delivers it twice", s.target))

@@ -72,6 +72,7 @@ type Client struct {
 	tls        *tls.ConnectionState
 	dirty      bool  // a transaction may be open at the server
 	used       bool  // there was a transaction
+	owed       int   // replies to what was sent or is buffered; at first, the greeting
 	broken     error // why the dialogue is over
 }
 
@@ -82,7 +83,7 @@ func NewClient(nc net.Conn, o ClientOptions) *Client {
 	if o.Hello == "" {
 		o.Hello = "localhost"
 	}
-	c := &Client{nc: nc, o: o, line: dialogue.NewConn(nc, o.Timeouts.DataBlock)}
+	c := &Client{nc: nc, o: o, owed: 1, line: dialogue.NewConn(nc, o.Timeouts.DataBlock)}
 	if t, ok := nc.(*tls.Conn); ok {
 		state := t.ConnectionState()
 		c.tls = &state
@@ -144,6 +145,10 @@ func (c *Client) watch(ctx context.Context) (stop func() bool) {
 
 var errInjection = errors.New("line end within a command")
 
+// ErrUnsolicited is the cause of an error when the server said something before it was asked. Whatever comes after it
+// could be taken for the reply to something else.
+var ErrUnsolicited = errors.New("a reply that was not asked for")
+
 // command sends one command and returns the reply to it.
 func (c *Client) command(ctx context.Context, wait time.Duration, line string) (mail.Status, error) {
 	c.send(line)
@@ -153,7 +158,7 @@ func (c *Client) command(ctx context.Context, wait time.Duration, line string) (
 // send buffers a command.
 func (c *Client) send(line string) { c.sendSecret(line, line) }
 
-// sendSecret buffers a line and writes down another in its place.
+// sendSecret buffers a line and writes down another in its place. Nothing is said to a server that has spoken unasked.
 func (c *Client) sendSecret(line, shown string) {
 	if c.broken != nil {
 		return
@@ -163,9 +168,32 @@ func (c *Client) sendSecret(line, shown string) {
 		c.broken = &mail.Error{Status: mail.NewStatus(501, "5.5.2", "a command would hold a line end"), Err: errInjection}
 		return
 	}
+	if c.owed == 0 && c.line.Ahead() {
+		c.spokeUnasked()
+		return
+	}
+	c.sendNow(line, shown)
+}
+
+// sendNow is sendSecret when the server has just been listened to.
+func (c *Client) sendNow(line, shown string) {
+	c.owed++
 	c.line.Transcript.Add(dialogue.Client, shown)
 	c.line.WriteString(line)
 	c.line.WriteString("\r\n")
+}
+
+// spokeUnasked ends the dialogue with a server that speaks though every command was answered. A 421 may come at any time
+// (RFC 5321 §3.8).
+func (c *Client) spokeUnasked() {
+	if c.line.LineBuffered() {
+		code, lines, err := readReply(c.line, time.Now().Add(c.o.Timeouts.Quit))
+		if err == nil && code == 421 {
+			c.broken = &mail.Error{Status: newStatus(code, lines), Err: errServiceClosing}
+			return
+		}
+	}
+	c.breakDown(ErrUnsolicited)
 }
 
 // reply flushes what is buffered and reads one reply. A 421 to anything ends the dialogue (RFC 5321 §3.8), but
@@ -179,7 +207,12 @@ func (c *Client) replyLines(ctx context.Context, wait time.Duration) (mail.Statu
 	if c.broken != nil {
 		return mail.Status{}, nil, c.broken
 	}
-	flushErr := c.line.Flush() // what the server said before it stopped listening is worth reading
+	return c.readReply(ctx, wait, c.line.Flush()) // what the server said before it stopped listening is worth reading
+}
+
+// readReply reads one reply. flushErr is what went wrong when the command was sent.
+func (c *Client) readReply(ctx context.Context, wait time.Duration, flushErr error) (mail.Status, []string, error) {
+	c.owed--
 	code, lines, err := readReply(c.line, time.Now().Add(wait))
 	if err != nil {
 		if ctx.Err() != nil {
@@ -204,6 +237,8 @@ func (c *Client) breakDown(err error) {
 	switch {
 	case errors.Is(err, errTooSlow):
 		c.broken = brokenError("4.4.2", "the server took the content too slowly", err)
+	case errors.Is(err, ErrUnsolicited):
+		c.broken = brokenError("4.5.0", "the server spoke before it was asked", err)
 	case errors.Is(err, errMalformedReply):
 		c.broken = brokenError("4.5.0", "the server's reply is malformed", err)
 	case dialogue.IsTimeout(err):
@@ -232,15 +267,15 @@ func require(status mail.Status, code int) error {
 	return &mail.Error{Status: status}
 }
 
-// Bounds of one reply.
+// Bounds of one reply, in octets. It may have any number of lines (RFC 5321 §4.2.1).
 const (
-	maxReplyLines = 100
-	maxReplyLine  = 2048 // RFC 5321 §4.5.3.1.5 says 512
+	maxReply     = 64 << 10
+	maxReplyLine = 2048 // RFC 5321 §4.5.3.1.5 says 512
 )
 
 // readReply reads one reply whose lines must agree on the code (RFC 5321 §4.2.1).
 func readReply(line *dialogue.Conn, deadline time.Time) (code int, lines []string, err error) {
-	for n := range maxReplyLines {
+	for size := 0; size < maxReply; {
 		b, err := line.ReadLine(maxReplyLine, deadline)
 		switch {
 		case errors.Is(err, dialogue.ErrLineTooLong), errors.Is(err, dialogue.ErrEndless), errors.Is(err, dialogue.ErrBareLF),
@@ -254,15 +289,16 @@ func readReply(line *dialogue.Conn, deadline time.Time) (code int, lines []strin
 		if err != nil {
 			return 0, nil, err
 		}
-		if n > 0 && c != code {
+		if lines != nil && c != code {
 			return 0, nil, fmt.Errorf("%w: its lines disagree on the code", errMalformedReply)
 		}
 		code, lines = c, append(lines, text)
+		size += len(b) + len("\r\n")
 		if !more {
 			return code, lines, nil
 		}
 	}
-	return 0, nil, fmt.Errorf("%w: it has more than %d lines", errMalformedReply, maxReplyLines)
+	return 0, nil, fmt.Errorf("%w: it has more than %d octets", errMalformedReply, maxReply)
 }
 
 // shownReply returns a reply as it may be written down: challenges but for those of LOGIN are part of a secret.

@@ -86,7 +86,8 @@ func (c *Client) Limit(name string) int {
 // ErrNotOffered is the cause of an error when the server lacks an extension that was asked for.
 var ErrNotOffered = errors.New("the server does not offer it")
 
-// StartTLS begins TLS (RFC 3207). A refusal leaves the connection usable; a handshake that fails does not.
+// StartTLS begins TLS (RFC 3207). A refusal leaves the connection usable; a handshake that fails does not, nor does
+// a server that says something in the clear behind its 220 (ErrUnsolicited): it must not be taken for what comes under TLS.
 // Then Hello has to be said again: what the server offered before is forgotten.
 func (c *Client) StartTLS(ctx context.Context, config *tls.Config) error {
 	if _, offered := c.Extension("STARTTLS"); !offered {
@@ -100,12 +101,16 @@ func (c *Client) StartTLS(ctx context.Context, config *tls.Config) error {
 	if err := require(status, 220); err != nil {
 		return err
 	}
+	if c.line.Ahead() {
+		c.spokeUnasked()
+		return c.broken
+	}
 	if config.ServerName == "" && !config.InsecureSkipVerify {
 		config = config.Clone()
 		config.ServerName = c.o.ServerName
 	}
 	t := tls.Client(c.line.Conn, config)
-	c.line.Upgrade(t) // what the server sent after its 220 in the clear is dropped
+	c.line.Upgrade(t) // which drops what came in the clear since
 	t.SetDeadline(time.Now().Add(c.o.Timeouts.Handshake))
 	if err := t.HandshakeContext(ctx); err != nil {
 		c.broken = brokenError("4.7.5", "the TLS handshake failed", err)

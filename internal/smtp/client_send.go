@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,8 +30,9 @@ type Results struct {
 	Mail       mail.Status
 	Recipients []mail.Status // one for each of the transaction's, in their order; if MAIL was refused, its status
 	Data       mail.Status   // the reply to the dot, or to DATA; zero if no recipient was accepted
-	// Unknown says that the connection was lost after the whole content and before the reply to it: the server may have
-	// taken the message. Sending it again may deliver it twice (RFC 1047).
+	// Unknown says that the connection was lost after the whole content and before the reply to it, or that there were two
+	// replies (then the error is ErrUnsolicited): the server may have taken the message. Sending it again may deliver it
+	// twice (RFC 1047).
 	Unknown  bool
 	answered int // of Recipients, from the first
 }
@@ -55,7 +57,7 @@ func (r *Results) answer(i int, status mail.Status) {
 const groupSize = 50
 
 // Send sends one message. Refusals are no error; they stand in the results. An error means that the
-// connection is of no more use: it broke, the server ended it (421), or, with errors.Is(err, ErrBareLineEnd), the
+// connection is of no more use: it broke, the server ended it (421) or spoke unasked (ErrUnsolicited), or, with errors.Is(err, ErrBareLineEnd), the
 // content turned out to be none that may be sent. A message that needs SMTPUTF8 is not offered to a server without it: the
 // status of MAIL is 550 5.6.7 then.
 func (c *Client) Send(ctx context.Context, t Transaction) (Results, error) {
@@ -243,16 +245,23 @@ func (c *Client) lonelyDot(ctx context.Context) error {
 	return err
 }
 
-// content sends the content and the dot.
+// content sends the content and the dot. To a server that speaks before the dot the dot is not sent.
 func (c *Client) content(ctx context.Context, s *sending) error {
-	w := c.contentWriter()
+	if c.line.Ahead() {
+		c.spokeUnasked()
+		return c.broken
+	}
+	w := &dotWriter{line: c.line, pace: c.pace(), lineStart: true}
 	_, err := s.Content.WriteTo(w)
 	if err == nil {
 		err = w.finish()
 	}
+	if err == nil && c.line.Ahead() {
+		err = ErrUnsolicited
+	}
 	if err == nil {
 		c.line.Transcript.Add(dialogue.Note, fmt.Sprintf("(message: %d octets)", w.size))
-		c.send(".")
+		c.sendNow(".", ".")
 		if err = c.line.Flush(); err != nil { // then the dot is not out either
 			err = fmt.Errorf("%w: %w", errWrite, err)
 		}
@@ -270,10 +279,16 @@ func (c *Client) ending(ctx context.Context, s *sending) error {
 			return err
 		}
 	}
+	c.line.Narrow() // the server may take its time, and the connection may be kept
 	status, err := c.reply(ctx, c.o.Timeouts.DataEnd)
 	if err != nil {
 		s.results.Unknown = true
 		return err
+	}
+	if c.line.Ahead() && !bytes.HasPrefix(c.line.Buffered(), []byte("421")) { // which of the two counts, nobody knows
+		s.results.Unknown = true
+		c.spokeUnasked()
+		return c.broken
 	}
 	s.results.Data = answer(status)
 	c.dirty = s.chunk && !status.Success() // after a chunk that was refused RSET is due (RFC 3030 §2)
@@ -288,18 +303,16 @@ const chunkFrom = 64 << 10
 // oneChunk sends the content as one chunk, the last one (RFC 3030 §2).
 func (c *Client) oneChunk(ctx context.Context, s *sending) error {
 	c.send(fmt.Sprintf("BDAT %d LAST", s.Size))
-	w := c.contentWriter()
-	w.chunk = true
+	if c.broken != nil {
+		return c.broken
+	}
+	w := &chunkWriter{line: c.line, pace: c.pace(), size: s.Size, left: s.Size}
 	_, err := s.Content.WriteTo(w)
-	switch {
-	case err != nil:
-	case w.cr:
-		err = ErrBareLineEnd
-	case w.size != s.Size:
-		err = fmt.Errorf("the content has %d octets, not the %d that were announced", w.size, s.Size)
+	if err == nil {
+		err = w.finish()
 	}
 	if err == nil {
-		c.line.Transcript.Add(dialogue.Note, fmt.Sprintf("(message: %d octets)", w.size))
+		c.line.Transcript.Add(dialogue.Note, fmt.Sprintf("(message: %d octets)", s.Size))
 		if err = c.line.Flush(); err != nil {
 			err = fmt.Errorf("%w: %w", errWrite, err)
 		}
@@ -310,14 +323,16 @@ func (c *Client) oneChunk(ctx context.Context, s *sending) error {
 	return c.ending(ctx, s)
 }
 
-func (c *Client) contentWriter() *dotWriter {
-	return &dotWriter{line: c.line, pace: pace{began: time.Now(), grace: c.o.Timeouts.DataBlock, rate: c.o.ContentRate}, lineStart: true}
+// pace is that of content which begins now.
+func (c *Client) pace() pace {
+	return pace{began: time.Now(), grace: c.o.Timeouts.DataBlock, rate: c.o.ContentRate}
 }
 
 // contentFailed ends a connection in the middle of the content: only that keeps the server from taking half a
-// message for a whole one. If it was the server that gave up, its last words are the result.
+// message for a whole one. If it was the server that gave up, its last words are the result, unless it says that it has
+// taken what it has not.
 func (c *Client) contentFailed(ctx context.Context, s *sending, err error) error {
-	if !errors.Is(err, errWrite) {
+	if !errors.Is(err, errWrite) && !errors.Is(err, ErrUnsolicited) {
 		c.breakDown(err)
 		switch {
 		case errors.Is(err, errTooSlow): // the server's fault, and said
@@ -333,7 +348,7 @@ func (c *Client) contentFailed(ctx context.Context, s *sending, err error) error
 			return err
 		}
 	}
-	status, replyErr := c.reply(ctx, c.o.Timeouts.Quit)
+	status, _, replyErr := c.readReply(ctx, c.o.Timeouts.Quit, err)
 	if replyErr != nil {
 		return replyErr
 	}

@@ -3,6 +3,7 @@ package smtp
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +20,7 @@ import (
 
 // TestClientTranscripts plays testdata/client/*.txt: a scripted server against the client, in virtual time.
 //
-//	do: greet | hello | auth | quit | cancel 5s | send FROM TO[,TO…] "content" | sendutf8 … | report …
+//	do: greet | hello | starttls | auth | quit | cancel 5s | send FROM TO[,TO…] "content" | sendutf8 … | report …
 //	        what the client is to do, one after the other ("cancel": its context ends after that time);
 //	        "sendutf8" needs SMTPUTF8 for its header; "report" has parameters of DSN;
 //	        a comma list with "×N" stands for N recipients, and a content with " ×N" for N times the same
@@ -29,6 +30,8 @@ import (
 //	T: 5m   time passes
 //	X:      the server closes the connection
 //	E:      the client has closed the connection, without a further word
+//	D:      the client has closed the connection in the middle of the content: there was no dot ("D: N": nor the last of
+//	        N octets)
 //	-> text what came of the calls, one line for each answer
 func TestClientTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/client/*.txt")
@@ -81,6 +84,8 @@ type scripted struct {
 	conn *memConn
 	in   *bufio.Reader
 	done chan []string
+
+	content int // octets of it so far
 }
 
 func (p *scripted) begin(ctx context.Context, conn *memConn, calls []string) {
@@ -120,6 +125,7 @@ func (p *scripted) step(key, value string) {
 	case "B:":
 		n, _ := strconv.Atoi(value)
 		got := make([]byte, n)
+		p.content += n
 		if _, err := io.ReadFull(p.in, got); err != nil || strings.Trim(string(got), ".x\r\n") != "" {
 			p.t.Fatalf("%s: %v, or other octets", p.at, err)
 		}
@@ -134,6 +140,14 @@ func (p *scripted) step(key, value string) {
 	case "E:":
 		if rest, err := io.ReadAll(p.in); err != nil || len(rest) > 0 {
 			p.t.Fatalf("%s: want the connection closed, got %q, %v", p.at, rest, err)
+		}
+	case "D:":
+		size, err := strconv.Atoi(value)
+		if value == "" {
+			size, err = 1<<30, nil
+		}
+		if rest, readErr := io.ReadAll(p.in); err != nil || readErr != nil || strings.Contains("\n"+string(rest), "\n.") || p.content+len(rest) >= size {
+			p.t.Fatalf("%s: want the connection closed before the dot, got %q, %v", p.at, rest, err)
 		}
 	default:
 		p.t.Fatalf("%s: unknown line", p.at)
@@ -166,6 +180,8 @@ func perform(ctx context.Context, c *Client, call string) []string {
 		err = c.Greet(ctx)
 	case "hello":
 		err = c.Hello(ctx)
+	case "starttls":
+		err = c.StartTLS(ctx, &tls.Config{InsecureSkipVerify: true})
 	case "auth":
 		err = c.Auth(ctx, "me", "secret")
 	case "quit":

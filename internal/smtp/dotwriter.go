@@ -14,7 +14,6 @@ import (
 type dotWriter struct {
 	line      *dialogue.Conn
 	pace      pace
-	chunk     bool // for BDAT: dots stay as they are
 	lineStart bool // what comes next begins a line
 	cr        bool // the last octet was a CR
 	size      int64
@@ -23,53 +22,56 @@ type dotWriter struct {
 // errWrite marks what is the connection's fault, not the content's.
 var errWrite = errors.New("the connection broke while the content was sent")
 
-// maxSpan bounds what is buffered at once.
-const maxSpan = 16 << 10
+// maxSpan bounds what is looked at and written in one step.
+const maxSpan = 64 << 10
 
 // Write implements io.Writer.
 func (d *dotWriter) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
-		n, err := d.writeLine(rest)
-		if err != nil {
+		span := rest[:min(len(rest), maxSpan)]
+		if err := d.writeSpan(span); err != nil {
 			return len(p) - len(rest), err
 		}
-		rest = rest[n:]
+		rest = rest[len(span):]
 	}
 	d.size += int64(len(p))
 	return len(p), nil
 }
 
-// writeLine writes up to the end of the line that b begins with or goes on with, or all of b.
-func (d *dotWriter) writeLine(b []byte) (int, error) {
-	b = b[:min(len(b), maxSpan)]
-	lf := bytes.IndexByte(b, '\n')
-	if lf >= 0 {
-		b = b[:lf+1]
+func (d *dotWriter) writeSpan(b []byte) error {
+	if !lineEndsMatch(b, d.cr) {
+		return ErrBareLineEnd
 	}
-	if !d.lineEndsMatch(b, lf) {
-		return 0, ErrBareLineEnd
-	}
-	if d.lineStart && b[0] == '.' && !d.chunk {
+	if d.lineStart && b[0] == '.' {
 		d.line.WriteString(".")
 	}
-	if _, err := d.line.Write(b); err != nil {
-		return 0, fmt.Errorf("%w: %w", errWrite, err)
+	rest := b
+	for {
+		i := bytes.Index(rest, []byte("\n."))
+		if i < 0 {
+			break
+		}
+		d.line.Write(rest[:i+1])
+		d.line.WriteString(".")
+		rest = rest[i+1:]
 	}
-	d.lineStart = lf >= 0
-	d.cr = b[len(b)-1] == '\r'
-	return len(b), d.pace.keep(len(b))
+	if _, err := d.line.Write(rest); err != nil {
+		return fmt.Errorf("%w: %w", errWrite, err)
+	}
+	last := b[len(b)-1]
+	d.lineStart, d.cr = last == '\n', last == '\r'
+	return d.pace.keep(len(b))
 }
 
-// lineEndsMatch checks that the LF at b[lf], if there is one, follows a CR, and that every CR is followed by LF.
-func (d *dotWriter) lineEndsMatch(b []byte, lf int) bool {
+// finish ends the last line.
+func (d *dotWriter) finish() error {
 	if d.cr {
-		return lf == 0
+		return ErrBareLineEnd
 	}
-	cr := bytes.IndexByte(b, '\r')
-	if lf >= 0 {
-		return cr >= 0 && cr == lf-1
+	if !d.lineStart {
+		d.line.WriteString("\r\n")
 	}
-	return cr < 0 || cr == len(b)-1
+	return nil
 }
 
 // pace is the least speed of content: it may not take longer than grace and what its octets take at that rate.
@@ -92,17 +94,6 @@ func (p *pace) keep(n int) error {
 	p.next = p.sent + maxSpan
 	if time.Since(p.began) > p.grace+time.Duration(p.sent/p.rate)*time.Second {
 		return errTooSlow
-	}
-	return nil
-}
-
-// finish ends the last line.
-func (d *dotWriter) finish() error {
-	if d.cr {
-		return ErrBareLineEnd
-	}
-	if !d.lineStart {
-		d.line.WriteString("\r\n")
 	}
 	return nil
 }

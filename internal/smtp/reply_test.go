@@ -64,7 +64,8 @@ func TestReadReply(t *testing.T) {
 		"250 a\x00b\r\n":                    "malformed",
 		"250 " + strings.Repeat("x", 3000):  "error",
 		"250 " + strings.Repeat("x\r\n", 2): "250 x",
-		strings.Repeat("250-x\r\n", 200):    "malformed",
+		strings.Repeat("250-x\r\n", 200):    "error",
+		strings.Repeat("250-x\r\n", 10000):  "malformed",
 		"250-x\r\n":                         "error",
 		"250 " + strings.Repeat("x", 2050) + "\r\n": "malformed",
 	} {

@@ -23,6 +23,9 @@ const (
 // next cuts from b the longest span that is content as it stands, and says how many octets of b are done
 // with and what came after the span. It works a line at a time.
 func (d *scanner) next(b []byte) (span []byte, used int, what found) {
+	if !d.dots && !d.loose && lineEndsMatch(b, false) { // else whoever makes bare line ends would have b looked at for each
+		return d.clean(b)
+	}
 	for i := 0; i < len(b); {
 		if d.dots && d.lineStart && b[i] == '.' {
 			return d.dot(b, i)
@@ -42,6 +45,17 @@ func (d *scanner) next(b []byte) (span []byte, used int, what found) {
 			d.lineStart = false // only CR LF begins a line whose dot has a meaning
 			return b[:end], end + 1, foundBare
 		}
+	}
+	return b, len(b), foundNothing
+}
+
+// clean cuts b, whose line ends are in order, and in which dots mean nothing.
+func (d *scanner) clean(b []byte) (span []byte, used int, what found) {
+	if n := len(b); n > 0 && b[n-1] == '\r' { // what comes next decides
+		b = b[:n-1]
+	}
+	if len(b) > 0 {
+		d.lineStart = b[len(b)-1] == '\n'
 	}
 	return b, len(b), foundNothing
 }

@@ -90,7 +90,9 @@ func testCrash(t *testing.T, size int) {
 	disk := faultfs.NewDisk()
 	d := newDeliverer(t, open(t, disk))
 	var b store.Batch
-	d.boxes.Create(&b, owner, mailbox.Inbox, began)
+	if err := d.boxes.Create(t.Context(), &b, owner, mailbox.Inbox, began); err != nil {
+		t.Fatal(err)
+	}
 	commit(t, d.st, &b)
 	type crash struct {
 		disk     *faultfs.Disk

@@ -99,6 +99,18 @@ func (v *verifier) boxNumber(e store.Entry) {
 	v.owner(account).numbers = v.counter(e)
 }
 
+// uidValidity looks at the newest one of an account, which outlives it.
+func (v *verifier) uidValidity(e store.Entry) {
+	account, rest, ok := keys.ParseOwner(e.Key)
+	if !ok || len(rest) > 0 {
+		v.malformed(e)
+		return
+	}
+	if _, err := mailbox.DecodeUIDValidity(e.Value); err != nil {
+		v.found(Damage, "the newest UIDVALIDITY of "+account, "it cannot be read, and no mailbox can be created: %v", err)
+	}
+}
+
 func (v *verifier) octets(e store.Entry) {
 	account, rest, ok := keys.ParseOwner(e.Key)
 	if !ok || len(rest) > 0 {

@@ -109,6 +109,7 @@ func (v *verifier) kinds() []kind {
 		{"purge/", v.purge, nil},
 		{"box/", v.box, nil},
 		{"boxes/", v.boxNumber, nil},
+		{"validity/", v.uidValidity, nil},
 		{"boxcount/", v.boxCounter, nil},
 		{"octets/", v.octets, nil},
 		{"import/", v.imported, nil},

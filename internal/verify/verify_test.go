@@ -45,7 +45,9 @@ func newFixture(t *testing.T) *fixture {
 	boxes, sp := mailbox.New(f.st, held), spool.New(f.st, held)
 	d := directory.New(f.st, []config.Domain{{Name: "a.test"}}, directory.Options{Hash: directory.Cost{Memory: 8, Passes: 1, Threads: 1}, Iterations: 4096})
 	f.change(func(b *store.Batch) error {
-		boxes.Create(b, f.alice.Key(), mailbox.Inbox, time.Now())
+		if err := boxes.Create(t.Context(), b, f.alice.Key(), mailbox.Inbox, time.Now()); err != nil {
+			return err
+		}
 		return d.Add(t.Context(), b, f.alice, "secret")
 	})
 	now := time.Now()
@@ -80,9 +82,9 @@ func (f *fixture) furnish() {
 			return boxes.File(ctx, b, account, name, mailbox.Message{ID: f.item.ID, Body: f.body, From: f.item.Holder(), Received: now})
 		})
 	}
-	f.change(func(b *store.Batch) error { boxes.Create(b, account, "Archive", now); return nil })
-	f.change(func(b *store.Batch) error { boxes.Create(b, account, "Old", now); return nil })
-	f.change(func(b *store.Batch) error { boxes.Create(b, "bob@a.test", mailbox.Inbox, now); return nil })
+	f.change(func(b *store.Batch) error { return boxes.Create(ctx, b, account, "Archive", now) })
+	f.change(func(b *store.Batch) error { return boxes.Create(ctx, b, account, "Old", now) })
+	f.change(func(b *store.Batch) error { return boxes.Create(ctx, b, "bob@a.test", mailbox.Inbox, now) })
 	for _, to := range [][2]string{{account, "Archive"}, {account, "Old"}, {account, mailbox.Inbox}, {"bob@a.test", mailbox.Inbox}} {
 		file(to[0], to[1])
 	}
@@ -262,10 +264,11 @@ func TestDamage(t *testing.T) {
 		"mailbox 0": {func(f *fixture, b *store.Batch) {
 			b.Put(keys.Mailbox(f.alice.Key(), "Zero"), []byte{1, 0, 0, 0, 0, 1, 1, 1, 1})
 		}, "damage: mailbox Zero of alice@a.test: it has the number 0"},
-		"numbers lost": {func(f *fixture, b *store.Batch) { b.Delete(keys.MailboxNumbers(f.alice.Key())) }, "damage: account alice@a.test: it has a mailbox with the number 3, and the next one would get 1"},
-		"counter cut":  {func(f *fixture, b *store.Batch) { b.Put(keys.Octets(f.alice.Key()), []byte{1}) }, "damage: the counter of key "},
-		"UIDs lost":    {func(f *fixture, b *store.Batch) { b.Delete(f.box.UIDs()) }, "damage: mailbox 1 of alice@a.test: it has, or had, a message with U"},
-		"changes lost": {func(f *fixture, b *store.Batch) { b.Delete(f.box.Changes()) }, "damage: mailbox 1 of alice@a.test: its last change has the number 4"},
+		"newest validity": {func(f *fixture, b *store.Batch) { b.Put(keys.UIDValidity(f.alice.Key()), []byte{1}) }, "damage: the newest U"},
+		"numbers lost":    {func(f *fixture, b *store.Batch) { b.Delete(keys.MailboxNumbers(f.alice.Key())) }, "damage: account alice@a.test: it has a mailbox with the number 3, and the next one would get 1"},
+		"counter cut":     {func(f *fixture, b *store.Batch) { b.Put(keys.Octets(f.alice.Key()), []byte{1}) }, "damage: the counter of key "},
+		"UIDs lost":       {func(f *fixture, b *store.Batch) { b.Delete(f.box.UIDs()) }, "damage: mailbox 1 of alice@a.test: it has, or had, a message with U"},
+		"changes lost":    {func(f *fixture, b *store.Batch) { b.Delete(f.box.Changes()) }, "damage: mailbox 1 of alice@a.test: its last change has the number 4"},
 		"all messages lost": {func(f *fixture, b *store.Batch) {
 			b.DeleteRanges = append(b.DeleteRanges, store.Prefix(f.box.Messages()))
 		}, "damage: mailbox 1 of alice@a.test: it has 0 messages and is said to have 2"},

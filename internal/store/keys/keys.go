@@ -20,6 +20,7 @@
 //	purge/ account* box4?                           empty                         mailbox      what the account, or one mailbox, had is being deleted
 //	box/ account* name*                             record                        mailbox      a mailbox
 //	boxes/ account*                                 counter                       mailbox      number of the newest mailbox
+//	validity/ account*                              number4                       mailbox      newest UIDVALIDITY; stays when the account goes
 //	octets/ account*                                counter                       mailbox      octets in all mailboxes
 //	boxcount/ account* box4 'u'                     counter                       mailbox      newest UID
 //	boxcount/ account* box4 'c'                     counter                       mailbox      newest change

@@ -76,6 +76,9 @@ func AllImported(account string) []byte { return text(start("import/", len(accou
 // MailboxNumbers is the counter that numbers the mailboxes of an account.
 func MailboxNumbers(account string) []byte { return text(start("boxes/", len(account)+2), account) }
 
+// UIDValidity is the key of the newest UIDVALIDITY of an account. It outlives the account: a later one of that name gets others.
+func UIDValidity(account string) []byte { return text(start("validity/", len(account)+2), account) }
+
 // Octets is the counter of the octets in all mailboxes of an account.
 func Octets(account string) []byte { return text(start("octets/", len(account)+2), account) }
 
