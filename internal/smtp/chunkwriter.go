@@ -15,6 +15,8 @@ type chunkWriter struct {
 	size int64 // of the content, in octets
 	left int64 // octets that are still to come
 	cr   bool  // the last octet was a CR
+
+	grouped bool // the replies to the commands before the chunk may come meanwhile
 }
 
 // errSize marks content that has another size than the one announced.
@@ -48,7 +50,7 @@ func (w *chunkWriter) writeBlock(b []byte) error {
 	if !lineEndsMatch(b, w.cr) || last && cr {
 		return ErrBareLineEnd
 	}
-	if last && w.line.Ahead() {
+	if last && !w.grouped && w.line.Ahead() {
 		return ErrUnsolicited
 	}
 	if _, err := w.line.Write(b); err != nil {

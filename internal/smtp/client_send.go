@@ -306,7 +306,7 @@ func (c *Client) oneChunk(ctx context.Context, s *sending) error {
 	if c.broken != nil {
 		return c.broken
 	}
-	w := &chunkWriter{line: c.line, pace: c.pace(), size: s.Size, left: s.Size}
+	w := &chunkWriter{line: c.line, pace: c.pace(), size: s.Size, left: s.Size, grouped: s.grouped}
 	_, err := s.Content.WriteTo(w)
 	if err == nil {
 		err = w.finish()

@@ -51,6 +51,40 @@ func TestOneRoundTrip(t *testing.T) {
 	}
 }
 
+// answered is content whose end is not written before the server has said something.
+type answered struct {
+	nc    net.Conn
+	begin string
+	end   string
+}
+
+func (a answered) WriteTo(w io.Writer) (int64, error) {
+	n, err := io.WriteString(w, a.begin)
+	if err != nil {
+		return int64(n), err
+	}
+	for deadline := time.Now().Add(10 * time.Second); dialogue.Quiet(a.nc); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return int64(n), errors.New("the server says nothing")
+		}
+	}
+	m, err := io.WriteString(w, a.end)
+	return int64(n + m), err
+}
+
+// TestRepliesBeforeTheContentEnds: the replies to the envelope may come while the content is written. They are not unasked for.
+func TestRepliesBeforeTheContentEnds(t *testing.T) {
+	t.Parallel()
+	var p policies
+	c := connect(t, listen(t, &Server{Hostname: "mail.test", NewSession: p.newSession}), nil)
+	greet(t, c)
+	content := answered{nc: c.nc, begin: strings.Repeat("x\r\n", 15000), end: "y\r\n"}
+	r, err := c.Send(t.Context(), Transaction{ReversePath: me, Recipients: []mail.Address{you}, Size: int64(len(content.begin + content.end)), Content: content})
+	if got, _ := p.takeMessage(); err != nil || !r.Data.Success() || got != content.begin+content.end {
+		t.Errorf("%d octets arrived: %+v, %v", len(got), r, err)
+	}
+}
+
 // TestClosedWhileIdle: a server that has closed a connection between two messages was sent no content.
 func TestClosedWhileIdle(t *testing.T) {
 	t.Parallel()
