@@ -64,6 +64,8 @@ func TestManageDirectory(t *testing.T) {
 			s.do(0, "alias", "rm", "*@zweite.test")
 			s.do(0, "alias", "rm", "team@example.test")
 			s.do(1, "alias", "rm", "team@example.test")
+			s.expect(s.do(1, "account", "rm", "bob@zweite.test", "--yes"), "the domain zweite.test has it as its postmaster")
+			s.do(0, "domain", "set", "zweite.test", "--postmaster", testUser)
 			s.do(0, "account", "rm", "bob@zweite.test", "--yes")
 			s.do(0, "account", "add", "bob@zweite.test", "--password-stdin")
 			s.do(0, "account", "rm", "bob@zweite.test", "--yes")
