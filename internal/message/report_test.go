@@ -122,6 +122,18 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// TestOriginalRecipientOnlyIfSaid: without ORCPT there is no Original-Recipient (RFC 3461 §6.3), and a person reads the address
+// that the sender knows.
+func TestOriginalRecipientOnlyIfSaid(t *testing.T) {
+	t.Parallel()
+	got := string(written(t, one(func(_ *Report, p *ReportRecipient) {
+		p.Original = mail.Address{Local: "everybody", Domain: "list.test"}
+	})))
+	if strings.Contains(got, "Original-Recipient") || !strings.Contains(got, "everybody@list.test") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
 // international is a report about a message that needed SMTPUTF8.
 func international() Report {
 	r := example()

@@ -35,11 +35,8 @@ type statusWriter struct {
 }
 
 func (b *statusWriter) recipient(p ReportRecipient) {
-	switch {
-	case p.ORCPT.Address != "":
+	if p.ORCPT.Address != "" { // only then (RFC 3461 §6.3): what RCPT said is not what the sender wrote, for all we know
 		b.address("Original-Recipient", p.ORCPT)
-	case !p.Original.IsNull() && p.Original != p.ForwardPath:
-		b.address("Original-Recipient", mail.OriginalRecipient{Address: p.Original.String()})
 	}
 	b.address("Final-Recipient", mail.OriginalRecipient{Address: p.ForwardPath.String()})
 	b.field("Action", string(p.Action))
