@@ -202,7 +202,7 @@ func (m *Mailboxes) List(ctx context.Context, account, name string) (Listing, er
 func (x box) list(snap store.Snapshot, name string, after uint32, limit int) (Listing, error) {
 	r := store.Prefix(x.Messages())
 	r.Start, r.Limit = append(x.Message(after), 0), limit
-	l := Listing{UIDValidity: x.uidValidity}
+	l := Listing{UIDValidity: x.uidValidity, Entries: make([]Entry, 0, x.expected(snap, limit))}
 	for e, err := range snap.Scan(r) {
 		if err != nil && isDamage(err) {
 			err = x.listOneByOne(snap, &l, after, limit)
@@ -215,6 +215,22 @@ func (x box) list(snap store.Snapshot, name string, after uint32, limit int) (Li
 		l.add(x, after, e.Value, e.Version)
 	}
 	return l, nil
+}
+
+// maxExpected bounds the room that is made for a listing before its entries are read.
+const maxExpected = 1 << 20
+
+// expected is how many messages a listing is going to have, as far as it is known.
+func (x box) expected(snap store.Snapshot, limit int) int {
+	value, _, err := snap.Get(x.Count())
+	if err != nil { // the scan will tell
+		return 0
+	}
+	n := min(max(store.ReadCounter(value), 0), maxExpected)
+	if limit > 0 {
+		n = min(n, int64(limit))
+	}
+	return int(n)
 }
 
 func (l *Listing) add(x box, uid uint32, value []byte, version store.Version) {
