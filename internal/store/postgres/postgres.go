@@ -1,0 +1,243 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"waybill/internal/store"
+	"waybill/internal/store/watch"
+)
+
+// Options say where the store is and how it behaves. Only URL is required.
+type Options struct {
+	// URL names the database: postgres://user:password@host:port/database, with the parameters, the environment variables
+	// and the password file of libpq. Several hosts may be named, with target_session_attrs=read-write.
+	URL string
+	// Logger gets failures and recoveries; nil discards them.
+	Logger *slog.Logger
+	// Writers is how many connections commit; 0: 2.
+	Writers int
+	// Readers is how many connections, and so snapshots, may be open at the same time; 0: 16.
+	Readers int
+	// SnapshotAge is how long a snapshot may be used; 0: 30 minutes. An old one keeps the server from cleaning up.
+	SnapshotAge time.Duration
+	// Patience is how long a caller waits for the server at most, to connect, for a free reader, or to learn what became
+	// of a commit; 0: 20 s.
+	Patience time.Duration
+	// ReopenPauses are the pauses before the attempts to reach a server that failed, the last one again and again.
+	// Empty: 100 ms, growing to 10 s.
+	ReopenPauses []time.Duration
+}
+
+// Store is the engine. It implements store.Store.
+type Store struct {
+	o       Options
+	cfg     *pgconn.Config
+	queue   *queue
+	readers *readers
+	watch   watch.Set
+	mine    sync.Map // ids of this store's writers
+	// replicated: the server waits for a standby, so what can be read may not be as durable as it should.
+	replicated atomic.Bool
+
+	mu     sync.Mutex
+	down   error         // why batches are refused, or nil
+	failed chan struct{} // tells the keeper of it
+
+	ctx     context.Context // ends with the store
+	cancel  context.CancelFunc
+	closed  atomic.Bool
+	closing sync.Once
+	quit    chan struct{}
+	working sync.WaitGroup // writers
+	kept    chan struct{}  // closed when the keeper has ended
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open connects to the database, which must hold the tables that Migrate makes. Errors: ErrNoSchema, ErrOldSchema,
+// ErrNewSchema, and why the server cannot be used.
+func Open(o Options) (*Store, error) {
+	o = withDefaults(o)
+	cfg, err := parse(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		o: o, cfg: cfg, queue: newQueue(), failed: make(chan struct{}, 1), quit: make(chan struct{}), kept: make(chan struct{}),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.readers = newReaders(s)
+	first := &writer{s: s}
+	if err := first.ready(); err != nil {
+		s.cancel()
+		return nil, fmt.Errorf("open the store in %s: %w", place(cfg), explain(err))
+	}
+	s.working.Go(first.work)
+	for range o.Writers - 1 {
+		w := &writer{s: s}
+		s.working.Go(w.work)
+	}
+	go s.keep()
+	return s, nil
+}
+
+func withDefaults(o Options) Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Writers <= 0 {
+		o.Writers = 2
+	}
+	if o.Readers <= 0 {
+		o.Readers = 16
+	}
+	if o.SnapshotAge <= 0 {
+		o.SnapshotAge = 30 * time.Minute
+	}
+	if o.Patience <= 0 {
+		o.Patience = 20 * time.Second
+	}
+	if len(o.ReopenPauses) == 0 {
+		o.ReopenPauses = []time.Duration{
+			100 * time.Millisecond, 300 * time.Millisecond, time.Second, 3 * time.Second, 10 * time.Second,
+		}
+	}
+	return o
+}
+
+// dialStore connects and sees that the tables are those of this release.
+func (s *Store) dialStore(ctx context.Context) (*link, error) {
+	l, err := dial(ctx, s.cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.checkSchema(ctx); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// Commit implements store.Store. A Lazy batch is as durable as any other when it returns: the server shows nothing
+// before it is durable, unless it is told to forget it in a crash, versions included, which others may have read.
+func (s *Store) Commit(ctx context.Context, b *store.Batch) (store.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return store.Result{}, err
+	}
+	if err := check(b); err != nil {
+		return store.Result{}, err
+	}
+	return s.commit(ctx, b)
+}
+
+func (s *Store) commit(ctx context.Context, b *store.Batch) (store.Result, error) {
+	j := newJob(b)
+	if err := s.queue.push(j); err != nil {
+		return store.Result{}, err
+	}
+	o := s.queue.wait(ctx, j, 3*s.o.Patience)
+	return o.result, o.err
+}
+
+// applied tells those who watch of a group that was committed.
+func (s *Store) applied(a *attempt) {
+	if s.watch.Empty() {
+		return
+	}
+	for _, key := range a.writes.affected {
+		s.watch.Key([]byte(key))
+	}
+	for _, r := range a.plan.ranges {
+		s.watch.Range(r)
+	}
+}
+
+// Snapshot implements store.Store.
+func (s *Store) Snapshot() (store.Snapshot, error) {
+	if err := s.Healthy(); err != nil {
+		return nil, err
+	}
+	return s.readers.open()
+}
+
+// Barrier implements store.Store. A server without synchronous standbys shows only what is durable, so there is nothing
+// to wait for; on one that has them it is a commit.
+func (s *Store) Barrier(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.Healthy(); err != nil {
+		return err
+	}
+	if !s.replicated.Load() {
+		return nil
+	}
+	_, err := s.commit(ctx, &store.Batch{})
+	return err
+}
+
+// Watch implements store.Store. What other nodes commit is heard of within a second or two.
+func (s *Store) Watch(prefix []byte) (<-chan struct{}, func()) { return s.watch.Add(string(prefix)) }
+
+// Healthy implements store.Store.
+func (s *Store) Healthy() error {
+	if s.closed.Load() {
+		return store.ErrClosed
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.down
+}
+
+// fail marks the store as failed because of err, until the keeper finds it well again, and returns what callers are told.
+func (s *Store) fail(err error) error {
+	told := unavailable(store.ErrUnavailable, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down != nil || s.ctx.Err() != nil {
+		return told
+	}
+	s.down = told
+	s.queue.fail(told)
+	s.o.Logger.Error("store failed, batches are refused until it answers again", "store", place(s.cfg), "error", explain(err).Error())
+	select {
+	case s.failed <- struct{}{}:
+	default:
+	}
+	return told
+}
+
+// recovered ends a failure.
+func (s *Store) recovered() {
+	s.mu.Lock()
+	s.down = nil
+	s.queue.accept()
+	s.mu.Unlock()
+	s.o.Logger.Info("store answers again", "store", place(s.cfg))
+	s.watch.All()
+}
+
+// Close implements store.Store. Snapshots that are still open become useless (ErrClosed).
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		s.closed.Store(true)
+		s.queue.close()
+		s.working.Wait()
+		close(s.quit)
+		<-s.kept
+		s.cancel()
+		s.readers.close()
+	})
+	return nil
+}
+
+// errStuck: a caller's time was up.
+var errStuck = errors.New("the server does not answer (does it wait for a synchronous standby?)")
