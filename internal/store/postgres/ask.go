@@ -57,6 +57,7 @@ func (s *Store) askOnce(id, seq int64) (applied bool, err error) {
 		return false, errVanished
 	}
 	l.warned.Store(false)
+	l.sealed.Store(true)
 	if err := l.send(ctx, found, &request{statement: commit}); err != nil {
 		return false, err
 	}

@@ -146,7 +146,8 @@ func (a *attempt) requests() (list []*request) {
 		add(insert, columns(w.inserts)...)
 	}
 	if len(w.starts) > 0 {
-		add(removeRanges, byteaList(w.starts), byteaList(w.ends), stringList(w.kept))
+		after := a.locked.versions + versionsOfGroup
+		add(removeRanges, byteaList(w.starts), byteaList(w.ends), stringList(w.kept), int8Param(after))
 	}
 	if len(w.updates) > 0 {
 		add(update, columns(w.updates)...)

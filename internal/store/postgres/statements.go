@@ -33,9 +33,11 @@ var (
 
 	remove = statement{"remove", "DELETE FROM waybill_kv WHERE key = ANY($1)", []uint32{oidByteaArray}}
 
-	removeRanges = statement{"remove_ranges", "DELETE FROM waybill_kv AS kv USING unnest($1::bytea[], $2::bytea[]) AS r (a, b)" +
-		" WHERE kv.key >= r.a AND kv.key < r.b AND NOT kv.key = ANY($3)",
-		[]uint32{oidByteaArray, oidByteaArray, oidByteaArray}}
+	// removeRanges fails (22012) if a group with a greater version than $4 has written there.
+	removeRanges = statement{"remove_ranges", "WITH gone AS (DELETE FROM waybill_kv AS kv" +
+		" USING unnest($1::bytea[], $2::bytea[]) AS r (a, b) WHERE kv.key >= r.a AND kv.key < r.b AND NOT kv.key = ANY($3)" +
+		" RETURNING kv.version) SELECT 1 / (CASE WHEN max(version) >= $4 THEN 0 ELSE 1 END) FROM gone",
+		[]uint32{oidByteaArray, oidByteaArray, oidByteaArray, oidInt8}}
 
 	// emptyRanges fails (22012) if something is in the ranges that were just deleted: it was created meanwhile.
 	emptyRanges = statement{"empty_ranges", "SELECT 1 / (CASE WHEN EXISTS (SELECT FROM waybill_kv AS kv," +
