@@ -163,7 +163,7 @@ func (a *attempt) requests() (list []*request) {
 		add(remember, ids, int8Param(p.l.bucket), byteaList(p.results))
 	}
 	id := int8Param(a.w.id)
-	add(change, id, int8Param(a.seq), int8Param(a.locked.versions), encodeKeys(w.affected), stringList(w.deleted),
+	add(change, id, int8Param(a.seq), int8Param(a.locked.versions), encodeKeys(w.affected), stringList(w.removes),
 		byteaList(w.starts), byteaList(w.ends))
 	if w.created > 0 {
 		created := w.inserts[:w.created]

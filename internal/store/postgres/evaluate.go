@@ -175,8 +175,7 @@ type writes struct {
 	inserts  []row
 	created  int // how many of the inserts are to stay; the others follow them
 	updates  []row
-	removes  []string
-	deleted  []string // keys that existed and do no more
+	removes  []string // all that are absent now: those that existed, and those inserted for their lock
 	kept     []string // keys in the ranges that are not deleted with them
 	starts   [][]byte
 	ends     [][]byte
@@ -189,7 +188,7 @@ type writes struct {
 // every other one that the group's outcome depends on.
 func (p *plan) writes() *writes {
 	w := &writes{}
-	var absent []row
+	var locks []row
 	for key, c := range p.cells {
 		switch {
 		case c.present && !c.existed:
@@ -198,9 +197,8 @@ func (p *plan) writes() *writes {
 			w.updates = append(w.updates, row{key, c.version, c.value})
 		case !c.present && c.existed:
 			w.removes = append(w.removes, key)
-			w.deleted = append(w.deleted, key)
 		case !c.present && c.wanted:
-			absent = append(absent, row{key: key})
+			locks = append(locks, row{key: key})
 			w.removes = append(w.removes, key)
 		}
 		if c.written {
@@ -213,8 +211,8 @@ func (p *plan) writes() *writes {
 	byKey := func(a, b row) int { return strings.Compare(a.key, b.key) }
 	w.created = len(w.inserts)
 	slices.SortFunc(w.inserts, byKey)
-	slices.SortFunc(absent, byKey)
-	w.inserts = append(w.inserts, absent...)
+	slices.SortFunc(locks, byKey)
+	w.inserts = append(w.inserts, locks...)
 	slices.SortFunc(w.updates, byKey)
 	slices.Sort(w.removes)
 	for _, r := range p.ranges {

@@ -32,7 +32,7 @@ var migrations = [][]string{{
 	`CREATE TABLE waybill_batch (id bytea PRIMARY KEY, bucket bigint NOT NULL, result bytea NOT NULL)`,
 	`CREATE INDEX waybill_batch_bucket ON waybill_batch (bucket)`,
 	`CREATE TABLE waybill_writer (id bigint PRIMARY KEY, ended timestamptz)`,
-	`CREATE TABLE waybill_change (writer bigint, seq bigint, version bigint NOT NULL, keys bytea NOT NULL, deleted bytea[] NOT NULL,
+	`CREATE TABLE waybill_change (writer bigint, seq bigint, version bigint NOT NULL, keys bytea NOT NULL, absent bytea[] NOT NULL,
 		range_starts bytea[] NOT NULL, range_ends bytea[] NOT NULL, PRIMARY KEY (writer, seq))`,
 	`ALTER TABLE waybill_change ALTER COLUMN keys SET STORAGE EXTERNAL`,
 	`CREATE INDEX waybill_change_version ON waybill_change (version)`,

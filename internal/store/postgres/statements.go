@@ -48,13 +48,13 @@ var (
 		" SELECT u.id, $2, u.result FROM unnest($1::bytea[], $3::bytea[]) AS u (id, result)",
 		[]uint32{oidByteaArray, oidInt8, oidByteaArray}}
 
-	change = statement{"change", "INSERT INTO waybill_change (writer, seq, version, keys, deleted, range_starts, range_ends)" +
+	change = statement{"change", "INSERT INTO waybill_change (writer, seq, version, keys, absent, range_starts, range_ends)" +
 		" VALUES ($1, $2, $3, $4, $5, $6, $7)",
 		[]uint32{oidInt8, oidInt8, oidInt8, oidBytea, oidByteaArray, oidByteaArray, oidByteaArray}}
 
-	// newest fails (22012) if a group with a greater version than $1 has deleted one of the keys that were just created.
+	// newest fails (22012) if a group with a greater version than $1 left one of the keys absent that were just created.
 	newest = statement{"newest", "SELECT 1 / (CASE WHEN EXISTS (SELECT FROM waybill_change AS c" +
-		" WHERE c.version > $1 AND c.writer <> $2 AND (EXISTS (SELECT FROM unnest(c.deleted) AS d (key) WHERE d.key = ANY($3))" +
+		" WHERE c.version > $1 AND c.writer <> $2 AND (EXISTS (SELECT FROM unnest(c.absent) AS d (key) WHERE d.key = ANY($3))" +
 		" OR EXISTS (SELECT FROM unnest(c.range_starts, c.range_ends) AS r (a, b), unnest($3) AS k (key)" +
 		" WHERE k.key >= r.a AND k.key < r.b))) THEN 0 ELSE 1 END)", []uint32{oidInt8, oidInt8, oidByteaArray}}
 
