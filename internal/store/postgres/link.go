@@ -129,6 +129,12 @@ func (l *link) close() {
 	_ = l.conn.Close(ctx)
 }
 
+// cut ends the connection under the feet of whoever uses it.
+func (l *link) cut() {
+	l.sealed.Store(true)
+	_ = l.conn.Conn().Close()
+}
+
 // request is one statement of a pipeline.
 type request struct {
 	statement statement

@@ -44,6 +44,7 @@ type Store struct {
 	readers *readers
 	watch   watch.Set
 	mine    sync.Map // ids of this store's writers
+	links   sync.Map // their connections
 	// replicated: the server waits for a standby, so what can be read may not be as durable as it should.
 	replicated atomic.Bool
 
@@ -58,6 +59,7 @@ type Store struct {
 	quit    chan struct{}
 	working sync.WaitGroup // writers
 	kept    chan struct{}  // closed when the keeper has ended
+	err     error          // of Close, for its second caller
 }
 
 var _ store.Store = (*Store)(nil)
@@ -143,7 +145,7 @@ func (s *Store) commit(ctx context.Context, b *store.Batch) (store.Result, error
 	if err := s.queue.push(j); err != nil {
 		return store.Result{}, err
 	}
-	o := s.queue.wait(ctx, j, 3*s.o.Patience)
+	o := s.queue.wait(ctx, j, s.patienceOfCallers())
 	return o.result, o.err
 }
 
@@ -225,19 +227,45 @@ func (s *Store) recovered() {
 	s.watch.All()
 }
 
-// Close implements store.Store. Snapshots that are still open become useless (ErrClosed).
+// Close implements store.Store. Snapshots that are still open become useless (ErrClosed). It returns an error if the server
+// has not answered the last commits in time.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.closed.Store(true)
 		s.queue.close()
+		if !s.drained() {
+			s.err = fmt.Errorf("close the store: %w", errStuck)
+		}
+		s.cancel()
+		s.links.Range(func(l, _ any) bool {
+			l.(*link).cut()
+			return true
+		})
 		s.working.Wait()
 		close(s.quit)
 		<-s.kept
-		s.cancel()
 		s.readers.close()
 	})
-	return nil
+	return s.err
 }
+
+// drained waits for the writers to end, and tells whether they have.
+func (s *Store) drained() bool {
+	ended := make(chan struct{})
+	go func() {
+		s.working.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return true
+	case <-time.After(s.patienceOfCallers()):
+		return false
+	}
+}
+
+// patienceOfCallers is how long a batch may take altogether.
+func (s *Store) patienceOfCallers() time.Duration { return 3 * s.o.Patience }
 
 // errStuck: a caller's time was up.
 var errStuck = errors.New("the server does not answer (does it wait for a synchronous standby?)")

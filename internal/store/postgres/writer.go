@@ -77,6 +77,7 @@ func (w *writer) connect(ctx context.Context) error {
 		return err
 	}
 	w.s.mine.Store(id, true)
+	w.s.links.Store(l, true)
 	w.l, w.id, w.seq, w.marks = l, id, 0, nil
 	return nil
 }
@@ -91,6 +92,7 @@ func (w *writer) disconnect() {
 	}
 	l := w.l
 	w.l = nil
+	w.s.links.Delete(l)
 	if l.lost() {
 		w.ghost = w.id
 	} else {
@@ -185,6 +187,7 @@ func (w *writer) settle(a *attempt, err error) error {
 		}
 		return err
 	}
+	w.s.links.Delete(l)
 	l.close()
 	w.l = nil
 	applied, asking := w.s.ask(w.id, a.seq)

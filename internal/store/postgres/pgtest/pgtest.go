@@ -75,14 +75,37 @@ func New(tb testing.TB, dir string, settings ...string) *Server {
 // Create makes a server of these programs and starts it. Remove it after.
 func Create(programs, dir string, settings ...string) (*Server, error) {
 	s := &Server{programs: programs, settings: settings}
-	if err := s.create(dir); err != nil {
+	return s.begin(dir, s.initialize)
+}
+
+// Fork makes a server like s was when it was made, with other settings, and ends it with the test. It is much cheaper
+// than New.
+func (s *Server) Fork(tb testing.TB, settings ...string) *Server {
+	tb.Helper()
+	f := &Server{programs: s.programs, settings: settings}
+	f, err := f.begin("", func() error {
+		if out, err := f.command("cp", "-a", s.pristine(), f.data()).CombinedOutput(); err != nil {
+			return fmt.Errorf("cp: %w: %s", err, out)
+		}
+		return nil
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(f.Remove)
+	return f
+}
+
+// begin makes the server's directory, has it filled, and starts the server.
+func (s *Server) begin(dir string, fill func() error) (*Server, error) {
+	if err := s.create(dir, fill); err != nil {
 		s.Remove()
 		return nil, fmt.Errorf("pgtest: %w", err)
 	}
 	return s, nil
 }
 
-func (s *Server) create(dir string) (err error) {
+func (s *Server) create(dir string, fill func() error) (err error) {
 	// Not the test's own temporary directory: nobody else may enter that.
 	if s.dir, err = os.MkdirTemp(dir, "postgres"); err != nil {
 		return err
@@ -93,19 +116,30 @@ func (s *Server) create(dir string) (err error) {
 	if s.log, err = os.Create(filepath.Join(s.dir, "log")); err != nil {
 		return err
 	}
-	password := filepath.Join(s.dir, "password")
-	if err := os.WriteFile(password, []byte(Password), 0o644); err != nil {
+	if err := fill(); err != nil {
 		return err
-	}
-	initdb := s.command("initdb", "--pgdata", s.data(), "--username=postgres", "--auth=scram-sha-256", "--pwfile="+password,
-		"--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions")
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
 	if s.Port, err = freePort(); err != nil {
 		return err
 	}
 	return s.Start()
+}
+
+// initialize makes the data of an empty server, and a copy of it to fork from.
+func (s *Server) initialize() error {
+	password := filepath.Join(s.dir, "password")
+	if err := os.WriteFile(password, []byte(Password), 0o644); err != nil {
+		return err
+	}
+	initdb := s.command("initdb", "--pgdata", s.data(), "--username=postgres", "--auth=scram-sha-256", "--pwfile="+password,
+		"--encoding=UTF8", "--locale=C", "--wal-segsize=4", "--no-sync", "--no-instructions")
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	if out, err := s.command("cp", "-a", s.data(), s.pristine()).CombinedOutput(); err != nil {
+		return fmt.Errorf("cp: %w: %s", err, out)
+	}
+	return nil
 }
 
 // owner gives the directory to somebody whom the server lets run it: it refuses root.
@@ -133,13 +167,23 @@ func (s *Server) owner() error {
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-// command is a program of PostgreSQL's, run as the owner of the data.
+func (s *Server) pristine() string { return filepath.Join(s.dir, "pristine") }
+
+// command is a program, if it has no path one of PostgreSQL's or the system's, run as the owner of the data.
 func (s *Server) command(program string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(s.programs, program), args...)
+	if path := filepath.Join(s.programs, program); exists(path) {
+		program = path
+	}
+	cmd := exec.Command(program, args...)
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	cmd.SysProcAttr = processAttributes(s.as)
 	return cmd
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func freePort() (int, error) {
@@ -292,24 +336,51 @@ func (s *Server) Exec(tb testing.TB, sql string, parameters ...string) {
 }
 
 func (s *Server) exec(sql string, parameters ...string) error {
-	_, err := s.query(sql, parameters...)
+	_, err := query(s.URL(parameters...), sql)
 	return err
+}
+
+// ExecAs executes SQL as somebody else.
+func (s *Server) ExecAs(tb testing.TB, user, password, sql string) {
+	tb.Helper()
+	u, err := url.Parse(s.URL())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	u.User = url.UserPassword(user, password)
+	if _, err := query(u.String(), sql); err != nil {
+		tb.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// Hold executes SQL and keeps its session, with the locks of its transaction, until release is called.
+func (s *Server) Hold(tb testing.TB, sql string, parameters ...string) (release func()) {
+	tb.Helper()
+	ctx := context.Background()
+	c, err := pgconn.Connect(ctx, s.URL(parameters...))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if _, err := c.Exec(ctx, sql).ReadAll(); err != nil {
+		tb.Fatalf("%s: %v", sql, err)
+	}
+	return func() { _ = c.Close(ctx) }
 }
 
 // Query executes SQL and returns the first column.
 func (s *Server) Query(tb testing.TB, sql string, parameters ...string) []string {
 	tb.Helper()
-	list, err := s.query(sql, parameters...)
+	list, err := query(s.URL(parameters...), sql)
 	if err != nil {
 		tb.Fatalf("%s: %v", sql, err)
 	}
 	return list
 }
 
-func (s *Server) query(sql string, parameters ...string) (list []string, err error) {
+func query(url, sql string) (list []string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	c, err := pgconn.Connect(ctx, s.URL(parameters...))
+	c, err := pgconn.Connect(ctx, url)
 	if err != nil {
 		return nil, err
 	}
