@@ -11,7 +11,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"waybill/internal/store"
 	"waybill/internal/store/postgres/pgtest"
@@ -22,20 +24,12 @@ import (
 // WAYBILL_BENCH_DIR names the directory of the server's data, as the temporary one is often in memory.
 func BenchmarkCommit(b *testing.B) {
 	server := pgtest.New(b, os.Getenv("WAYBILL_BENCH_DIR"), "shared_buffers=512MB", "max_wal_size=4GB")
-	for _, writers := range []int{1, 2, 3, 4} {
+	for _, writers := range benchWriters() {
 		for _, callers := range []int{1, 64, 256} {
 			name := fmt.Sprintf("callers=%d/writers=%d", callers, writers)
 			b.Run("store/"+name, func(b *testing.B) {
-				url := server.SocketURL(server.Schema(b))
-				if err := Migrate(b.Context(), url); err != nil {
-					b.Fatal(err)
-				}
-				s, err := Open(Options{URL: url, Writers: writers})
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer s.Close()
-				measure(b, callers, func(n int64, body []byte) error {
+				s := benchStore(b, server, server.Schema(b), writers, func() {})
+				measure(b, server, callers, func(n int64, body []byte) error {
 					_, err := s.Commit(context.Background(), acceptance(n, body))
 					return err
 				})
@@ -43,17 +37,72 @@ func BenchmarkCommit(b *testing.B) {
 			b.Run("bare/"+name, func(b *testing.B) {
 				bare := newBare(b, server.SocketURL(server.Schema(b)), writers)
 				defer bare.close()
-				measure(b, callers, func(n int64, body []byte) error { return bare.commit(acceptance(n, body)) })
+				measure(b, server, callers, func(n int64, body []byte) error { return bare.commit(acceptance(n, body)) })
 			})
 		}
 	}
 }
 
-func measure(b *testing.B, callers int, commit func(n int64, body []byte) error) {
+// BenchmarkStorage compares the ways in which the server can keep values of 8 KiB, text as of a letter.
+func BenchmarkStorage(b *testing.B) {
+	server := pgtest.New(b, os.Getenv("WAYBILL_BENCH_DIR"), "shared_buffers=512MB", "max_wal_size=4GB")
+	for _, sql := range []string{
+		"SET STORAGE EXTERNAL", "SET STORAGE EXTENDED, ALTER value SET COMPRESSION pglz",
+		"SET STORAGE EXTENDED, ALTER value SET COMPRESSION lz4", "SET STORAGE MAIN, ALTER value SET COMPRESSION lz4",
+	} {
+		b.Run(strings.ReplaceAll(sql, " ", "_"), func(b *testing.B) {
+			schema := server.Schema(b)
+			s := benchStore(b, server, schema, benchWriters()[0], func() {
+				server.Exec(b, "ALTER TABLE waybill_kv ALTER value "+sql, schema)
+			})
+			measure(b, server, 64, func(n int64, body []byte) error {
+				_, err := s.Commit(context.Background(), acceptance(n, body))
+				return err
+			})
+		})
+	}
+}
+
+func benchStore(b *testing.B, server *pgtest.Server, schema string, writers int, prepare func()) *Store {
+	url := server.SocketURL(schema)
+	if err := Migrate(b.Context(), url); err != nil {
+		b.Fatal(err)
+	}
+	prepare()
+	s, err := Open(Options{URL: url, Writers: writers})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// benchWriters are the numbers of writers to measure, WAYBILL_BENCH_WRITERS or the default.
+func benchWriters() (list []int) {
+	for f := range strings.FieldsSeq(os.Getenv("WAYBILL_BENCH_WRITERS")) {
+		if n, err := strconv.Atoi(f); err == nil {
+			list = append(list, n)
+		}
+	}
+	if len(list) == 0 {
+		list = []int{withDefaults(Options{}).Writers}
+	}
+	return list
+}
+
+// cpuTime returns what this process has used, which says more than a rate on a machine that others use too.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func measure(b *testing.B, server *pgtest.Server, callers int, commit func(n int64, body []byte) error) {
 	body := text(8 << 10)
 	b.SetBytes(8 << 10)
 	var next atomic.Int64
 	var wg sync.WaitGroup
+	client, other, log := cpuTime(), server.CPU(), logged(b, server)
 	b.ResetTimer()
 	for range callers {
 		wg.Go(func() {
@@ -68,6 +117,18 @@ func measure(b *testing.B, callers int, commit func(n int64, body []byte) error)
 	wg.Wait()
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
+	b.ReportMetric(float64((cpuTime()-client).Microseconds())/float64(b.N), "client-µs/op")
+	b.ReportMetric(float64((server.CPU()-other).Microseconds())/float64(b.N), "server-µs/op")
+	b.ReportMetric((logged(b, server)-log)/float64(b.N), "logB/op")
+}
+
+// logged is how many octets the server has written to its log.
+func logged(b *testing.B, server *pgtest.Server) float64 {
+	n, err := strconv.ParseFloat(server.Query(b, "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')")[0], 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
 }
 
 // text is like a letter: words, which repeat.
@@ -161,5 +222,3 @@ func (w *bare) close() {
 	close(w.waiting)
 	w.done.Wait()
 }
-
-var _ = strconv.Itoa

@@ -80,12 +80,7 @@ func (k *keeper) recover(attempt int) int {
 			k.s.recovered()
 			return attempt + 1
 		}
-		k.s.mu.Lock()
-		if was := k.s.down; was == nil || was.Error() != unavailable(store.ErrUnavailable, err).Error() {
-			k.s.o.Logger.Error("store cannot be used yet", "store", place(k.s.cfg), "error", explain(err).Error(), "attempt", attempt+1)
-			k.s.down = unavailable(store.ErrUnavailable, err)
-		}
-		k.s.mu.Unlock()
+		k.s.still(err)
 	}
 }
 

@@ -217,6 +217,17 @@ func (s *Store) fail(err error) error {
 	return told
 }
 
+// still notes why the store cannot be used yet; the operator hears of it if that is another reason than before.
+func (s *Store) still(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if code(err) == code(s.down) {
+		return
+	}
+	s.down = unavailable(store.ErrUnavailable, err)
+	s.o.Logger.Error("store cannot be used yet", "store", place(s.cfg), "error", explain(err).Error())
+}
+
 // recovered ends a failure.
 func (s *Store) recovered() {
 	s.mu.Lock()

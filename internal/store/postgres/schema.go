@@ -38,6 +38,12 @@ var migrations = [][]string{{
 	`CREATE INDEX waybill_change_version ON waybill_change (version)`,
 }}
 
+// wishes are what not every server can do. Text comes to half its size in the server's log with LZ4, at less cost in
+// all than the octets that it saves; what cannot be compressed costs a tenth more. The server's older compression is slow.
+var wishes = []string{
+	`ALTER TABLE waybill_kv ALTER COLUMN value SET STORAGE EXTENDED, ALTER COLUMN value SET COMPRESSION lz4`,
+}
+
 // Migrate makes the tables of the store, or brings them up to date, in one transaction. It changes nothing if they are
 // of this version already. Errors: ErrNewSchema, and those of the server.
 func Migrate(ctx context.Context, url string) error {
@@ -83,8 +89,14 @@ func (l *link) migrate(ctx context.Context) error {
 	sql += fmt.Sprintf("UPDATE waybill_meta SET schema = %d; COMMIT", schemaVersion)
 	if err = l.exec(ctx, sql); err != nil {
 		_ = l.exec(ctx, "ROLLBACK")
+		return err
 	}
-	return err
+	for _, wish := range wishes {
+		if err := l.exec(ctx, wish); err != nil && code(err) == "" {
+			return err
+		}
+	}
+	return nil
 }
 
 // schema returns the version of the tables, or 0 and ErrNoSchema.

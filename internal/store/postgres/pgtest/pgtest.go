@@ -274,6 +274,29 @@ func zombie(pid int) bool {
 	return state == "Z" || state == ""
 }
 
+// CPU is the processor time that the server's processes have used, those that have ended included.
+func (s *Server) CPU() time.Duration {
+	parent := s.process.Process.Pid
+	ticks := ticksOf(parent)
+	for _, pid := range childrenOf(parent) {
+		ticks += ticksOf(pid)
+	}
+	return time.Duration(ticks) * time.Second / 100 // USER_HZ
+}
+
+// ticksOf reads utime, stime, cutime and cstime, which are fields 14 to 17 of proc(5)'s stat.
+func ticksOf(pid int) (sum int64) {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(b), ") ")
+	if fields := strings.Fields(rest); len(fields) > 14 {
+		for _, f := range fields[11:15] {
+			n, _ := strconv.ParseInt(f, 10, 64)
+			sum += n
+		}
+	}
+	return sum
+}
+
 // readStat reads the beginning of a file as proc(5) describes it: pid (name) state ppid.
 func readStat(path string) (pid int, state string, ppid int) {
 	b, err := os.ReadFile(path)
