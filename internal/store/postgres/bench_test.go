@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -178,7 +179,7 @@ func newBare(b *testing.B, url string, writers int) *bare {
 			b.Fatal(err)
 		}
 		if i == 0 {
-			for _, sql := range migrations[0] {
+			for _, sql := range append(slices.Clone(migrations[0]), wishes...) {
 				if strings.Contains(sql, "waybill_kv") {
 					if err := l.exec(b.Context(), sql); err != nil {
 						b.Fatal(err)

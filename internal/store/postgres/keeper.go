@@ -245,5 +245,5 @@ func (k *keeper) sweep(ctx context.Context) error {
 			delete(k.heard, id)
 		}
 	}
-	return k.l.send(ctx, &request{statement: forgetEnded}, &request{statement: forgetOrphans})
+	return k.l.send(ctx, &request{statement: forgetEnded})
 }

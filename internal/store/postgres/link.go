@@ -52,6 +52,7 @@ var settings = []string{
 	"SET enable_seqscan = off", // statistics of a table that has just been filled say nothing
 	"SET jit = off",
 	"SET lock_timeout = '10s'",
+	"SET idle_in_transaction_session_timeout = 0", // snapshots have a limit of their own, writers a shorter one
 	// A client that has gone must not hold locks for long.
 	"SET tcp_keepalives_idle = 10", "SET tcp_keepalives_interval = 5", "SET tcp_keepalives_count = 3",
 }

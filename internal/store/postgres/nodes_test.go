@@ -391,6 +391,45 @@ func pairsAreWhole(s store.Store) (keys int, err error) {
 	return keys, nil
 }
 
+// TestNumberedKeyThatExists: a key whose name holds a counter's number is looked for only when it turns out to be there.
+func TestNumberedKeyThatExists(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, postgres.Options{URL: empty(t)})
+	b := &store.Batch{}
+	b.Put([]byte("n/\x00\x00\x00\x02"), []byte("old"))
+	if _, err := s.Commit(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	var last store.Version
+	for i := range 3 {
+		b = &store.Batch{}
+		n := b.Count([]byte("count"), 1, 0)
+		b.Puts = append(b.Puts, store.Put{
+			Key: []byte("n/...."), KeySlots: []store.Slot{{Counter: n, At: 2, Width: 4}}, Value: []byte{byte(i)},
+		})
+		r, err := s.Commit(t.Context(), b)
+		if err != nil || r.Counters[0] != int64(i+1) || r.Version <= last {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		last = r.Version
+	}
+	sn, err := s.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sn.Close()
+	n := 0
+	for e, err := range sn.Scan(store.Prefix([]byte("n/"))) {
+		if err != nil || len(e.Value) != 1 || int(e.Value[0]) != n {
+			t.Errorf("%q = %q, %v", e.Key, e.Value, err)
+		}
+		n++
+	}
+	if n != 3 {
+		t.Errorf("%d keys", n)
+	}
+}
+
 // TestWatchAcrossNodes: what one node changes, another one that watches hears of.
 func TestWatchAcrossNodes(t *testing.T) {
 	t.Parallel()

@@ -32,13 +32,13 @@ type readers struct {
 
 	mu     sync.Mutex
 	idle   []*link
-	open_  map[*snapshot]struct{}
+	opened map[*snapshot]struct{}
 	closed bool
 	ending sync.WaitGroup
 }
 
 func newReaders(s *Store) *readers {
-	return &readers{s: s, slots: make(chan struct{}, s.o.Readers), open_: map[*snapshot]struct{}{}}
+	return &readers{s: s, slots: make(chan struct{}, s.o.Readers), opened: map[*snapshot]struct{}{}}
 }
 
 // open begins a snapshot, as soon as there is a connection for it.
@@ -58,13 +58,16 @@ func (r *readers) open() (store.Snapshot, error) {
 		if r.s.closed.Load() {
 			return nil, store.ErrClosed
 		}
+		if code(err) == "53300" { // the server's connections are used up: those that there are go on
+			return nil, unavailable(store.ErrUnavailable, err)
+		}
 		return nil, r.s.fail(err)
 	}
 	n := &snapshot{s: r.s, l: l, refs: 1}
 	n.aged = time.AfterFunc(r.s.o.SnapshotAge, func() { n.end(errAged) })
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.open_[n] = struct{}{}
+	r.opened[n] = struct{}{}
 	return n, nil
 }
 
@@ -106,7 +109,7 @@ func (r *readers) pop() *link {
 // done takes a snapshot's connection back.
 func (r *readers) done(n *snapshot) {
 	r.mu.Lock()
-	delete(r.open_, n)
+	delete(r.opened, n)
 	r.ending.Add(1)
 	r.mu.Unlock()
 	go func() {
@@ -132,13 +135,13 @@ func (r *readers) done(n *snapshot) {
 func (r *readers) close() {
 	r.mu.Lock()
 	r.closed = true
-	idle, open := r.idle, r.open_
-	r.idle, r.open_ = nil, map[*snapshot]struct{}{}
+	idle, opened := r.idle, r.opened
+	r.idle, r.opened = nil, map[*snapshot]struct{}{}
 	r.mu.Unlock()
 	for _, l := range idle {
 		l.close()
 	}
-	for n := range open {
+	for n := range opened {
 		n.end(store.ErrClosed)
 	}
 	r.ending.Wait()

@@ -111,9 +111,7 @@ var (
 
 	forgetBatches = statement{"forget_batches", "DELETE FROM waybill_batch WHERE bucket < $1", []uint32{oidInt8}}
 
-	// forgetEnded and forgetOrphans remove what a writer left that ended long ago.
-	forgetEnded = statement{"forget_ended", "DELETE FROM waybill_writer WHERE ended < now() - interval '10 minutes'", nil}
-
-	forgetOrphans = statement{"forget_orphans", "DELETE FROM waybill_change AS c WHERE NOT EXISTS" +
-		" (SELECT FROM waybill_writer AS w WHERE w.id = c.writer)", nil}
+	// forgetEnded removes what a writer left that ended long ago.
+	forgetEnded = statement{"forget_ended", "WITH gone AS (DELETE FROM waybill_writer WHERE ended < now() - interval '10 minutes'" +
+		" RETURNING id) DELETE FROM waybill_change AS c USING gone WHERE c.writer = gone.id", nil}
 )
