@@ -85,8 +85,7 @@ func (a *attempt) again(ctx context.Context) error {
 }
 
 func (a *attempt) lock(keys []string) *request {
-	list := byteaArray(len(keys), func(i int) []byte { return []byte(keys[i]) })
-	return &request{statement: lock, params: [][]byte{list}, row: a.locked.lockRow}
+	return &request{statement: lock, params: [][]byte{byteaList(keys)}, row: a.locked.lockRow}
 }
 
 func (l *locked) lockRow(v [][]byte) error {
@@ -143,31 +142,31 @@ func (a *attempt) requests() (list []*request) {
 	w := a.writes
 	add := func(s statement, params ...[]byte) { list = append(list, &request{statement: s, params: params}) }
 	if len(w.inserts) > 0 {
-		add(insert, columns(w.inserts)...)
+		add(insert, columns(w.inserts, &a.w.inserted)...)
 	}
 	if len(w.starts) > 0 {
 		after := a.locked.versions + versionsOfGroup
-		add(removeRanges, byteaList(w.starts), byteaList(w.ends), stringList(w.kept), int8Param(after))
+		add(removeRanges, byteaList(w.starts), byteaList(w.ends), byteaList(w.kept), int8Param(after))
 	}
 	if len(w.updates) > 0 {
-		add(update, columns(w.updates)...)
+		add(update, columns(w.updates, &a.w.updated)...)
 	}
 	if len(w.removes) > 0 {
-		add(remove, stringList(w.removes))
+		add(remove, byteaList(w.removes))
 	}
 	if len(w.starts) > 0 {
-		add(emptyRanges, byteaList(w.starts), byteaList(w.ends), stringList(w.kept))
+		add(emptyRanges, byteaList(w.starts), byteaList(w.ends), byteaList(w.kept))
 	}
 	if p := a.plan; len(p.ids) > 0 {
 		ids := byteaArray(len(p.ids), func(i int) []byte { return p.ids[i][:] })
 		add(remember, ids, int8Param(p.l.bucket), byteaList(p.results))
 	}
 	id := int8Param(a.w.id)
-	add(change, id, int8Param(a.seq), int8Param(a.locked.versions), encodeKeys(w.affected), stringList(w.removes),
+	add(change, id, int8Param(a.seq), int8Param(a.locked.versions), encodeKeys(w.affected), byteaList(w.removes),
 		byteaList(w.starts), byteaList(w.ends))
 	if w.created > 0 {
 		created := w.inserts[:w.created]
-		add(newest, int8Param(a.locked.versions), id, byteaArray(len(created), func(i int) []byte { return []byte(created[i].key) }))
+		add(newest, int8Param(a.locked.versions), id, byteaArray(len(created), func(i int) string { return created[i].key }))
 	}
 	if upTo := a.w.forget(time.Now()); upTo > 0 {
 		add(forgetChanges, id, int8Param(upTo))
@@ -175,17 +174,18 @@ func (a *attempt) requests() (list []*request) {
 	return list
 }
 
-// columns are rows as the arrays that insert and update take.
-func columns(rows []row) [][]byte {
-	return [][]byte{
-		byteaArray(len(rows), func(i int) []byte { return []byte(rows[i].key) }),
-		int8Array(len(rows), func(i int) int64 { return int64(rows[i].version) }),
-		byteaArray(len(rows), func(i int) []byte { return rows[i].value }),
+// columns are rows as the arrays that insert and update take, the values in the memory that room is for them.
+func columns(rows []row, room *[]byte) [][]byte {
+	values := appendByteaArray(*room, len(rows), func(i int) []byte { return rows[i].value })
+	*room = nil
+	if cap(values) <= 2*groupOctets {
+		*room = values
 	}
-}
-
-func stringList(list []string) []byte {
-	return byteaArray(len(list), func(i int) []byte { return []byte(list[i]) })
+	return [][]byte{
+		byteaArray(len(rows), func(i int) string { return rows[i].key }),
+		int8Array(len(rows), func(i int) int64 { return int64(rows[i].version) }),
+		values,
+	}
 }
 
 // names returns the keys that the batches of a group name, each once, and their ids.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/binary"
 	"fmt"
+	"sync"
 
 	"waybill/internal/store"
 )
@@ -51,9 +52,18 @@ func fits(s store.Slot, size, counters int) bool {
 	return (s.Width == 4 || s.Width == 8) && s.At >= 0 && s.At+s.Width <= size && s.Counter >= 0 && s.Counter < counters
 }
 
-// clone copies a batch, because a writer may still be at it when its caller has been told that nothing is known.
-func clone(b *store.Batch) *store.Batch {
-	a := arena(make([]byte, 0, sizeOf(b)))
+// arenas pools the memory of copies; larger ones are rare and not kept.
+var arenas = sync.Pool{New: func() any { return new(arena) }}
+
+const largestArena = 64 << 10
+
+// clone copies a batch, because a writer may still be at it when its caller has been told that nothing is known. The copy
+// lives in the arena.
+func clone(b *store.Batch) (*store.Batch, *arena) {
+	a := arenas.Get().(*arena)
+	if size := sizeOf(b); cap(*a) < size {
+		*a = make([]byte, 0, size)
+	}
 	c := &store.Batch{ID: b.ID, Lazy: b.Lazy}
 	for _, x := range b.Checks {
 		c.Checks = append(c.Checks, store.Check{Key: a.copy(x.Key), Version: x.Version})
@@ -83,11 +93,19 @@ func clone(b *store.Batch) *store.Batch {
 			KeySlots: append([]store.Slot(nil), p.KeySlots...), ValueSlots: append([]store.Slot(nil), p.ValueSlots...),
 		})
 	}
-	return c
+	return c, a
 }
 
 // arena is memory for many small copies.
 type arena []byte
+
+// free gives the memory back; nobody may look at the copies any more.
+func (a *arena) free() {
+	if cap(*a) <= largestArena {
+		*a = (*a)[:0]
+		arenas.Put(a)
+	}
+}
 
 func (a *arena) copy(b []byte) []byte {
 	n := len(*a)

@@ -194,6 +194,7 @@ func newBare(b *testing.B, url string, writers int) *bare {
 
 func (w *bare) work(l *link) {
 	defer l.close()
+	var room []byte
 	for j := range w.waiting {
 		jobs := []*bareJob{j}
 		rows := j.rows
@@ -203,7 +204,7 @@ func (w *bare) work(l *link) {
 				rows = append(rows, j.rows...)
 			}
 		}
-		err := l.send(context.Background(), &request{statement: insert, params: columns(rows)})
+		err := l.send(context.Background(), &request{statement: insert, params: columns(rows, &room)})
 		for _, j := range jobs {
 			j.done <- err
 		}

@@ -1,3 +1,75 @@
+// Package postgres is the engine of the store for more than one machine: everything in a PostgreSQL database, or in
+// one that speaks its protocol, which any number of nodes may use at the same time.
+//
+// # Tables
+//
+//	waybill_kv      key, version, value: the store. One B-tree, in the order of octets.
+//	waybill_version the sequence that versions come from, 1024 at a time: one for each batch of a group
+//	waybill_batch   ids of batches and their results, in buckets of ten minutes, of which two are kept
+//	waybill_writer  a row for each connection that commits
+//	waybill_change  a row for each group that was committed: its writer, its number there, the keys that it changed
+//	waybill_meta    the schema's version, and the bucket that is filled
+//
+// Migrate makes them. A release refuses tables of another version, also when they change under it.
+//
+// # How a commit goes
+//
+// Batches wait in a queue; a writer, one for each of a few connections, takes all that wait, as far as they have no
+// key in common with those that another writer has, and commits them in one transaction. It has two halves, each a pipeline
+// and so one round trip, with a number of statements that does not depend on the number of batches:
+//
+//  1. lock all keys that the batches name, in order, read versions and counters, look for known ids, draw versions;
+//  2. write, and COMMIT.
+//
+// In between the batches are evaluated here, one after another. A conflict so fails the batch that has it and no other.
+// If the server does not like what one batch says, each batch of the group is committed alone.
+//
+// # Why this is one total order
+//
+// It is two-phase locking, at READ COMMITTED. A key that exists is locked by SELECT … FOR UPDATE. A key that does not
+// exist cannot be locked, but it can be inserted: the second half inserts every key that the group found absent, and
+// deletes those again that are to stay absent. Somebody else's insertion of the same key waits for the unique index, and
+// then one of the two fails; it is tried again. So when the insertions have succeeded, everything that the group has
+// seen is locked, and as it was seen.
+//
+// A range has no lock either. It is deleted after all that, and then looked at by a further statement, which waits for
+// nobody: if it sees anything there, the transaction is tried again. So everything that was committed until that moment
+// is in the order before the group, and what comes later after it, because from then on the group waits for no lock.
+//
+// Versions are drawn when the keys that exist are locked, so they grow along each key. For a key that was
+// absent one more statement makes sure of it: a group that has changed it meanwhile, and drew a greater version, makes
+// the transaction be tried again.
+//
+// Nothing of this relies on notifications, advisory locks, or a stronger isolation, which an engine may have all the same:
+// a serialization failure is tried again too. Statements that are to fail divide by zero, which every engine knows.
+//
+// # Durability
+//
+// A group is durable when its COMMIT is answered; synchronous_commit = off is overridden. There is no short cut
+// for lazy batches: only a commit that the server may forget is visible before it is durable, and with it the server
+// forgets which versions it has given, though others may have read them. So Barrier costs nothing, unless there are
+// synchronous standbys: then what can be read may still be on its way to them, and Barrier is a commit.
+//
+// # Failure
+//
+// If the connection is lost before the second half was sent, nothing was applied, and the group is tried on a new one.
+// After that its COMMIT may have been executed, or be under way. The transaction holds the row of its writer; a new
+// connection changes this row, for which it has to wait until the transaction has ended, and to which the old one can
+// add nothing any more; then it looks whether the group's row is in waybill_change. A session that does not end is
+// terminated. The commit of this question is as durable as any, so its answer is. It is the same after a warning at a
+// COMMIT, which the server sends when somebody cancelled its wait for a standby. Only if the question cannot be asked either the
+// caller gets ErrUnknown. A COMMIT is never cancelled.
+//
+// Any other failure (no connection, a read-only server, a full disk, a timeout) makes the store unavailable: batches and
+// snapshots are refused, one line in the log says why and what to do, and the keeper tries until a commit succeeds.
+//
+// # Watching
+//
+// What this node commits is told at once. Of the others' writers the newest number in waybill_change is asked for once
+// a second, in one statement, and then what they changed since. Each writer's numbers become visible in their
+// order, as it commits one group after another; a sequence for all would have gaps that fill up later.
+//
+// What this package deliberately does not do: it never creates tables on its own, and it takes no part in failover.
 package postgres
 
 import (

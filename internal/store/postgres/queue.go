@@ -16,11 +16,12 @@ const (
 
 // job is a batch on its way.
 type job struct {
-	batch *store.Batch // a copy of the caller's
-	keys  []string     // all keys that it names, except those with slots
-	size  int
-	taken bool // by a writer; guarded by queue.mu
-	done  chan outcome
+	batch  *store.Batch // a copy of the caller's
+	memory *arena       // where it lives
+	keys   []string     // all keys that it names, except those with slots
+	size   int
+	taken  bool // by a writer; guarded by queue.mu
+	done   chan outcome
 }
 
 // outcome is what the caller is told.
@@ -56,7 +57,8 @@ func newQueue() *queue {
 }
 
 func newJob(b *store.Batch) *job {
-	j := &job{batch: clone(b), done: make(chan outcome, 1)}
+	j := &job{done: make(chan outcome, 1)}
+	j.batch, j.memory = clone(b)
 	b = j.batch
 	j.keys = make([]string, 0, len(b.Checks)+len(b.Counters)+len(b.Deletes)+len(b.Puts)+1)
 	for i := range b.Checks {
@@ -299,6 +301,9 @@ func (q *queue) wait(ctx context.Context, j *job, atMost time.Duration) outcome 
 	for {
 		select {
 		case o := <-j.done:
+			if len(j.batch.DeleteRanges) == 0 { // which the queue still has
+				j.memory.free()
+			}
 			return o
 		case <-done:
 			if q.withdraw(j) {

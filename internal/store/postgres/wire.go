@@ -32,12 +32,18 @@ func appendHeader(b []byte, element uint32, n int) []byte {
 }
 
 // byteaArray encodes n elements, each given by at.
-func byteaArray(n int, at func(int) []byte) []byte {
+func byteaArray[T string | []byte](n int, at func(int) T) []byte { return appendByteaArray(nil, n, at) }
+
+// appendByteaArray encodes n elements into the memory of b, if that suffices.
+func appendByteaArray[T string | []byte](b []byte, n int, at func(int) T) []byte {
 	size := arrayHeader + 4*n
 	for i := range n {
 		size += len(at(i))
 	}
-	b := appendHeader(make([]byte, 0, size), oidBytea, n)
+	if cap(b) < size {
+		b = make([]byte, 0, size)
+	}
+	b = appendHeader(b[:0], oidBytea, n)
 	for i := range n {
 		v := at(i)
 		b = binary.BigEndian.AppendUint32(b, uint32(len(v)))
@@ -46,8 +52,8 @@ func byteaArray(n int, at func(int) []byte) []byte {
 	return b
 }
 
-func byteaList(list [][]byte) []byte {
-	return byteaArray(len(list), func(i int) []byte { return list[i] })
+func byteaList[T string | []byte](list []T) []byte {
+	return byteaArray(len(list), func(i int) T { return list[i] })
 }
 
 // int8Array encodes n elements, each given by at.

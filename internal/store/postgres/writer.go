@@ -36,6 +36,8 @@ type writer struct {
 	seq   int64 // of the newest group
 	marks []mark
 	ghost int64 // a writer whose connection was lost
+
+	inserted, updated []byte // memory for the largest parameters
 }
 
 // mark remembers when a group was committed.
