@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -488,4 +489,56 @@ func openStore(t *testing.T, o postgres.Options) *postgres.Store {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	return s
+}
+
+// TestDocumentedPartitions does what docs/postgres.md says about them.
+func TestDocumentedPartitions(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../../docs/postgres.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sql, _ := strings.Cut(string(page), "```sql\n")
+	sql, _, ok := strings.Cut(sql, "```")
+	if !ok {
+		t.Fatal("no SQL in the page")
+	}
+	if shared == nil {
+		t.Skip("postgres is not installed")
+	}
+	schema := shared.Schema(t)
+	url := migrated(t, shared.URL(schema))
+	shared.Exec(t, sql, schema)
+	s := openStore(t, postgres.Options{URL: url})
+	b := &store.Batch{}
+	for _, key := range []string{"account/a", "body/x", "box/a", "mail/a", "mail/z", "trail/1"} {
+		b.Create([]byte(key), []byte(key))
+	}
+	if _, err := s.Commit(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	for _, partition := range []string{"0", "body", "1", "mail_a", "mail_m", "2"} {
+		if n := shared.Query(t, "SELECT count(*) FROM waybill_kv_"+partition, schema)[0]; n != "1" {
+			t.Errorf("%s rows in partition %s, want 1", n, partition)
+		}
+	}
+	deletion := &store.Batch{DeleteRanges: []store.Range{{Start: []byte("b"), End: []byte("mail/z")}}}
+	if _, err := s.Commit(t.Context(), deletion); err != nil {
+		t.Fatal(err)
+	}
+	sn, err := s.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sn.Close()
+	var left []string
+	for e, err := range sn.Scan(store.Range{Reverse: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		left = append(left, string(e.Key))
+	}
+	if want := []string{"trail/1", "mail/z", "account/a"}; !slices.Equal(left, want) {
+		t.Errorf("left: %q, want %q", left, want)
+	}
 }
