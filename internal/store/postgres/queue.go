@@ -12,6 +12,10 @@ const (
 	// groupBatches and groupOctets are how much goes into one transaction.
 	groupBatches = 256
 	groupOctets  = 4 << 20
+	// While a transaction is under way that has begun just now, another one is not worth its while for fewer batches
+	// than groupLeast: in larger groups each batch costs less.
+	groupLeast = 16
+	holdBack   = 3 * time.Millisecond
 )
 
 // job is a batch on its way.
@@ -45,7 +49,9 @@ type queue struct {
 	waiting []*job
 	busy    map[string]struct{} // keys of the groups under way
 	ranges  []store.Range       // that groups under way delete
-	groups  int
+	groups  int                 // under way
+	began   time.Time           // the newest of them
+	alarm   *time.Timer
 	refuse  error // why batches are refused
 	closed  bool
 }
@@ -117,14 +123,37 @@ func (q *queue) take() *group {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for {
-		if g := q.gather(); len(g.jobs) > 0 {
-			return g
+		if !q.early() {
+			if g := q.gather(); len(g.jobs) > 0 {
+				return g
+			}
 		}
 		if q.closed && len(q.waiting) == 0 {
 			return nil
 		}
 		q.changed.Wait()
 	}
+}
+
+// early tells whether a group had better wait for more batches; then changed is signalled in time.
+func (q *queue) early() bool {
+	n := len(q.waiting)
+	if n == 0 || n >= groupLeast || q.groups == 0 || q.closed {
+		return false
+	}
+	left := holdBack - time.Since(q.began)
+	if left <= 0 {
+		return false
+	}
+	if q.alarm == nil {
+		q.alarm = time.AfterFunc(left, func() {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			q.alarm = nil
+			q.changed.Broadcast()
+		})
+	}
+	return true
 }
 
 // gather takes what may go into one transaction now.
@@ -167,6 +196,7 @@ func (q *queue) occupy(g *group) {
 	}
 	if len(g.jobs) > 0 {
 		q.groups++
+		q.began = time.Now()
 	}
 }
 
