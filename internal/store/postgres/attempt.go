@@ -35,12 +35,23 @@ func (a *attempt) run() error {
 	if time.Since(begun) > maxHalves {
 		return fmt.Errorf("the first half of a transaction took %s", time.Since(begun))
 	}
+	if a.plan.refused() {
+		return a.giveUp()
+	}
 	a.writes = a.plan.writes()
 	if err := a.second(); err != nil {
 		return err
 	}
 	a.w.seq = a.seq
 	return nil
+}
+
+// giveUp ends a transaction that has nothing to write.
+func (a *attempt) giveUp() error {
+	ctx, cancel := context.WithTimeout(a.w.s.ctx, lockTimeout)
+	defer cancel()
+	a.writes = &writes{}
+	return a.w.l.send(ctx, &request{statement: rollback})
 }
 
 // first locks the keys of the group.

@@ -72,6 +72,11 @@ func evaluate(g *group, l *locked) *plan {
 	return p
 }
 
+// refused tells whether no batch of the group is to be applied, nor was before.
+func (p *plan) refused() bool {
+	return !slices.ContainsFunc(p.outcomes, func(o outcome) bool { return o.err == nil })
+}
+
 func (p *plan) cell(key []byte) *cell {
 	c := p.cells[string(key)]
 	if c == nil {

@@ -35,9 +35,9 @@ type heard struct {
 	since time.Time
 }
 
-func (s *Store) keep() {
+func (k *keeper) keep() {
+	s := k.s
 	defer close(s.kept)
-	k := &keeper{s: s}
 	defer k.drop()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()

@@ -154,12 +154,18 @@ func Open(o Options) (*Store, error) {
 		s.cancel()
 		return nil, fmt.Errorf("open the store in %s: %w", place(cfg), explain(err))
 	}
+	k := &keeper{s: s}
+	if err := k.poll(); err != nil { // what is to be heard of begins here
+		first.disconnect()
+		s.cancel()
+		return nil, fmt.Errorf("open the store in %s: %w", place(cfg), explain(err))
+	}
 	s.working.Go(first.work)
 	for range o.Writers - 1 {
 		w := &writer{s: s}
 		s.working.Go(w.work)
 	}
-	go s.keep()
+	go k.keep()
 	return s, nil
 }
 

@@ -107,7 +107,7 @@ func (s *Server) begin(dir string, fill func() error) (*Server, error) {
 
 func (s *Server) create(dir string, fill func() error) (err error) {
 	// Not the test's own temporary directory: nobody else may enter that.
-	if s.dir, err = os.MkdirTemp(dir, "postgres"); err != nil {
+	if s.dir, err = os.MkdirTemp(dir, "waybill-postgres"); err != nil {
 		return err
 	}
 	if err := s.owner(); err != nil {
