@@ -8,13 +8,20 @@ import (
 	"waybill/internal/store"
 )
 
-// maxKey is the longest key: an entry of the server's B-tree must fit three times into a page.
-const maxKey = 2600
+const (
+	// maxKey is the longest key: an entry of the server's B-tree must fit three times into a page.
+	maxKey = 2600
+	// maxBatch is how many octets the keys and values of a batch may have: a message of the protocol holds less than 1 GiB.
+	maxBatch = 512 << 20
+)
 
 // check returns what is wrong with a batch, whatever is stored.
 func check(b *store.Batch) error {
 	if n := longestKey(b); n > maxKey {
 		return fmt.Errorf("store: a key of %d octets, at most %d are possible", n, maxKey)
+	}
+	if n := sizeOf(b); n > maxBatch {
+		return fmt.Errorf("store: a batch of %d octets, at most %d are possible", n, maxBatch)
 	}
 	for i := range b.Puts {
 		put := &b.Puts[i]

@@ -427,6 +427,32 @@ func TestOpenRefused(t *testing.T) {
 	}
 }
 
+// TestTooLarge: what the server could not take is refused before it is sent, and disturbs nobody.
+func TestTooLarge(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, postgres.Options{URL: empty(t)})
+	long := make([]byte, 2601)
+	huge := make([]byte, 64<<20)
+	var large store.Batch
+	for i := range 9 {
+		large.Put([]byte{byte(i)}, huge)
+	}
+	for what, b := range map[string]*store.Batch{
+		"put": {Puts: []store.Put{{Key: long}}}, "check": {Checks: []store.Check{{Key: long}}},
+		"delete": {Deletes: [][]byte{long}}, "counter": {Counters: []store.Counter{{Key: long}}}, "batch": &large,
+	} {
+		if _, err := s.Commit(t.Context(), b); err == nil || !strings.Contains(err.Error(), "at most") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := s.Commit(t.Context(), &store.Batch{Puts: []store.Put{{Key: long[:2600]}}}); err != nil {
+		t.Errorf("the longest key: %v", err)
+	}
+	if err := s.Healthy(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestMigrateAtTheSameTime: several nodes may migrate at once; the tables are made once, and again is nothing.
 func TestMigrateAtTheSameTime(t *testing.T) {
 	t.Parallel()

@@ -208,6 +208,7 @@ func (s *Store) dialStore(ctx context.Context) (*link, error) {
 
 // Commit implements store.Store. A Lazy batch is as durable as any other when it returns: the server shows nothing
 // before it is durable, unless it is told to forget it in a crash, versions included, which others may have read.
+// Keys have at most 2,600 octets, a batch 512 MiB; beyond, an error says so.
 func (s *Store) Commit(ctx context.Context, b *store.Batch) (store.Result, error) {
 	if err := ctx.Err(); err != nil {
 		return store.Result{}, err
