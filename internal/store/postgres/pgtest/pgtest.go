@@ -96,6 +96,33 @@ func (s *Server) Fork(tb testing.TB, settings ...string) *Server {
 	return f
 }
 
+// Standby makes a hot standby of s, which follows it as long as it runs, and ends it with the test. Promote makes it a
+// server of its own.
+func (s *Server) Standby(tb testing.TB, settings ...string) *Server {
+	tb.Helper()
+	f := &Server{programs: s.programs, settings: settings}
+	f, err := f.begin("", func() error {
+		base := f.command("pg_basebackup", "--pgdata", f.data(), "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
+			"--dbname", fmt.Sprintf("host=127.0.0.1 port=%d user=postgres", s.Port))
+		base.Env = append(base.Env, "PGPASSWORD="+Password)
+		if out, err := base.CombinedOutput(); err != nil {
+			return fmt.Errorf("pg_basebackup: %w: %s", err, out)
+		}
+		return nil
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(f.Remove)
+	return f
+}
+
+// Promote ends a standby's recovery.
+func (s *Server) Promote(tb testing.TB) {
+	tb.Helper()
+	s.Query(tb, "SELECT pg_promote()")
+}
+
 // begin makes the server's directory, has it filled, and starts the server.
 func (s *Server) begin(dir string, fill func() error) (*Server, error) {
 	if err := s.create(dir, fill); err != nil {
