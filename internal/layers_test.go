@@ -21,7 +21,8 @@ var ranks = [][]string{
 	{"mail", "config", "dialogue", "scram", "lineend"}, // words, no I/O beyond their own file or connection
 	{ // codecs, and the store's engine
 		"smtp", "pop3", "proxyproto", "message", "dns", "dns/dnstest", "routing", "srs", "maildir", "mbox",
-		"store", "store/keys", "store/record", "store/bodies", "store/pebble", "store/storetest", "store/faultfs",
+		"store", "store/keys", "store/record", "store/bodies", "store/watch", "store/pebble", "store/postgres",
+		"store/postgres/pgtest", "store/storetest", "store/faultfs",
 	},
 	{"spool", "mailbox", "directory", "guard", "trail"}, // what is stored
 	{"login", "verify"}, // who a client is, from what is stored; and whether that is whole
@@ -38,7 +39,9 @@ var families = map[string][]string{
 	"dns/dnstest":     {"dns"},
 	"store/keys":      {"store"},
 	"store/bodies":    {"store", "store/keys", "store/record"},
-	"store/pebble":    {"store"},
+	"store/watch":     {"store"},
+	"store/pebble":    {"store", "store/watch"},
+	"store/postgres":  {"store", "store/watch"},
 	"store/storetest": {"store"},
 }
 
@@ -46,6 +49,7 @@ var families = map[string][]string{
 var libraries = map[string][]string{
 	"github.com/miekg/dns":          {"dns", "dns/dnstest"},
 	"github.com/cockroachdb/pebble": {"store/pebble", "store/faultfs"},
+	"github.com/jackc/pgx":          {"store/postgres", "store/postgres/pgtest"},
 	"github.com/pelletier/go-toml":  {"config"},
 	"github.com/alecthomas/kong":    {"cmd/waybill"},
 	"github.com/prometheus":         {"metrics"},

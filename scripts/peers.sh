@@ -14,6 +14,8 @@ done
 perl -MNet::SSLeay -e 1 2>/dev/null || missing="$missing libnet-ssleay-perl"
 # gcc without the C library's headers cannot link the race detector's programs.
 if ! [ -e /usr/include/stdlib.h ]; then missing="$missing libc6-dev"; fi
+# Debian keeps the server's programs out of the path. Its service is not started.
+if ! command -v postgres >/dev/null 2>&1 && ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then missing="$missing postgresql"; fi
 [ -n "$missing" ] || exit 0
 
 exec "$(dirname "$0")/apt-install.sh" $missing

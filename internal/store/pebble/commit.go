@@ -43,7 +43,7 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) (store.Result, error
 		}
 		return r, g.settled(g.barrier())
 	}
-	s.watch.notify(b, w)
+	s.notify(b, w)
 	return r, g.settled(g.wait(b, w, r.Version))
 }
 

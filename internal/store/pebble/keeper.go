@@ -27,7 +27,7 @@ func (s *Store) keep(g *generation) {
 		s.cause.Store(nil)
 		s.current.Store(g)
 		s.o.Logger.Info("store reopened", "dir", s.o.Dir)
-		s.watch.all()
+		s.watch.All()
 	}
 }
 

@@ -48,6 +48,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"waybill/internal/store"
+	"waybill/internal/store/watch"
 )
 
 // ErrLocked is returned by Open while another Store, of this process or another one, has the directory open.
@@ -77,7 +78,7 @@ type Store struct {
 	version atomic.Uint64 // of the newest commit, over all generations
 	current atomic.Pointer[generation]
 	cause   atomic.Pointer[error] // why the latest attempt to reopen failed
-	watch   watchers
+	watch   watch.Set
 
 	closed  atomic.Bool
 	closing sync.Once
@@ -218,7 +219,7 @@ func (s *Store) Barrier(ctx context.Context) error {
 }
 
 // Watch implements store.Store.
-func (s *Store) Watch(prefix []byte) (<-chan struct{}, func()) { return s.watch.add(string(prefix)) }
+func (s *Store) Watch(prefix []byte) (<-chan struct{}, func()) { return s.watch.Add(string(prefix)) }
 
 // Healthy implements store.Store.
 func (s *Store) Healthy() error {

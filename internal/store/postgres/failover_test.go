@@ -1,0 +1,57 @@
+package postgres_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"waybill/internal/store"
+	"waybill/internal/store/postgres"
+	"waybill/internal/store/postgres/pgtest"
+)
+
+// TestFailover kills a server under load and promotes its synchronous standby. The store, whose URL names both, goes on
+// there by itself, and nothing that was acknowledged is lost.
+func TestFailover(t *testing.T) {
+	t.Parallel()
+	if shared == nil {
+		t.Skip("postgres is not installed")
+	}
+	primary := shared.Fork(t, "fsync=off")
+	standby := primary.Standby(t, "fsync=off")
+	both := fmt.Sprintf("127.0.0.1:%d,127.0.0.1:%d", primary.Port, standby.Port)
+	url := migrated(t, primary.URLAt(both, pgtest.Password, "target_session_attrs=read-write"))
+	primary.Exec(t, "ALTER SYSTEM SET synchronous_standby_names = '*'")
+	primary.Exec(t, "SELECT pg_reload_conf()")
+	waitFor(t, "the standby", func() bool {
+		state := primary.Query(t, "SELECT sync_state FROM pg_stat_replication")
+		return len(state) == 1 && state[0] == "sync"
+	})
+
+	if _, err := postgres.Open(postgres.Options{URL: standby.URL()}); err == nil || !strings.Contains(err.Error(), "read-only") {
+		t.Errorf("a store on the standby: %v", err)
+	}
+	log := &lines{}
+	s := openStore(t, postgres.Options{URL: url, Logger: log.logger(), ReopenPauses: quickPauses})
+	l := &ledger{}
+	stop := make(chan struct{})
+	wait := l.load(t, s, 8, stop)
+	l.until(t, 150)
+	primary.Kill()
+	waitFor(t, "the failure", func() bool { return s.Healthy() != nil })
+	if err := put(s, "meanwhile"); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("without a primary: %v", err)
+	}
+	standby.Promote(t)
+	promoted := time.Now()
+	l.until(t, l.moment()+150)
+	t.Logf("went on within %s", time.Since(promoted))
+	close(stop)
+	wait()
+	l.settle(t, s)
+	if failed, back := log.count("store failed"), log.count("store answers again"); failed == 0 || failed != back {
+		t.Errorf("%d lines of failure, %d of recovery:\n%s", failed, back, log)
+	}
+}
