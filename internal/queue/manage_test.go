@@ -125,6 +125,31 @@ func TestBounceOnce(t *testing.T) {
 	})
 }
 
+// Nor does it make several when its time is over, though its next hops fail one after the other.
+func TestExpireOnce(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.options.DelayAfter = -1
+		r.remote.answer = busy
+		r.remote.hold = func(_ context.Context, a spool.Attempt) {
+			if a.NextHop == "slow.test" {
+				time.Sleep(time.Minute)
+			}
+		}
+	}, func(t *testing.T, r *rig) {
+		id := r.send("me@a.test", "you@b.test", "you@slow.test", "you@d.test")
+		time.Sleep(30 * time.Hour)
+		synctest.Wait()
+		reports := slices.DeleteFunc(r.kinds(id), func(k string) bool { return !strings.HasPrefix(k, string(trail.Bounced)) })
+		failed := slices.DeleteFunc(r.kinds(id), func(k string) bool { return !strings.HasPrefix(k, string(trail.Failed)) })
+		if len(reports) != 1 || len(failed) != 3 || r.load(id) != nil {
+			t.Errorf("reports: %q, failed: %q", reports, failed)
+		}
+		if n := r.inMemory(); n != 0 {
+			t.Errorf("%d messages are in memory", n)
+		}
+	})
+}
+
 // A message whose record cannot be read can be dropped, with all that belongs to it, and is told of once until then.
 func TestDropUnreadable(t *testing.T) {
 	var log bytes.Buffer

@@ -89,8 +89,8 @@ func (q *Queue) scan(ctx context.Context) (next time.Time) {
 	err := q.goOn(ctx, now)
 	if err == nil {
 		// What is due later than any retry was put off by a clock that has been set back since, or by a longer schedule.
-		far := &walk{at: spool.DueEntry{Due: now.Add(q.schedule.longest())}}
-		_, err = q.goTo(ctx, far, now.Add(farAhead), now)
+		far := &walk{at: spool.DueEntry{Due: now.Add(q.schedule.longest())}, until: now.Add(farAhead)}
+		err = q.goThrough(ctx, far, now)
 	}
 	if err == nil {
 		unfinished, err = q.goBack(ctx, now)

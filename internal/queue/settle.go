@@ -68,25 +68,30 @@ func (q *Queue) settle(ctx context.Context, b *store.Batch, t *task, r report) (
 // fill does the work of settle.
 func (q *Queue) fill(ctx context.Context, b *store.Batch, s *settlement, r report) error {
 	t, e, item, now := s.task, s.task.entry, s.item, time.Now()
-	v := judge(item, t.recipients, r, now)
+	last := e.open == 1
+	v := judge(item, t.recipients, r, now, last)
+	late, held := e.late, e.held
+	if last && !r.brokenOff && !r.delayed && !now.Before(item.Expires) {
+		v.giveUp(item, late, now)
+		late, held = nil, nil
+	}
 	if !r.untried {
 		s.events = q.routed(t)
 	}
 	s.events = append(s.events, r.events...)
 
-	last := e.open == 1
 	due, why := item.Due, ""
 	if last && !r.brokenOff {
-		due, why = q.nextAttempt(e, v, now)
+		due, why = q.nextAttempt(e, slices.Concat(late, v.deferred), now)
 	}
-	s.late = append(slices.Clone(e.late), v.deferred...)
+	s.late = slices.Concat(late, v.deferred)
 	var delays []notice
 	if last && !r.brokenOff && !r.delayed {
 		delays = q.delays(s, s.late, now) // before the record is written, which says of whom
 	}
 	q.Spool.Settle(b, item, v.outcomes, due)
 
-	s.held = append(slices.Clone(e.held), q.deferred(item, v, now)...)
+	s.held = append(slices.Clone(held), q.deferred(item, v, now)...)
 	if last {
 		for i := range s.held {
 			s.held[i].NextAt = due
@@ -111,11 +116,11 @@ func (q *Queue) fill(ctx context.Context, b *store.Batch, s *settlement, r repor
 
 // nextAttempt is when a message is due after the last task of a round. Recipients that had no turn in it, for want of
 // room in memory, are due as before, unless others have to wait. why is a reason besides the schedule.
-func (q *Queue) nextAttempt(e *entry, v verdicts, now time.Time) (due time.Time, why string) {
+func (q *Queue) nextAttempt(e *entry, deferred []result, now time.Time) (due time.Time, why string) {
 	if e.item.IsHeld() { // an operator was faster than the attempt
 		return e.item.Due, ""
 	}
-	if e.lost || (e.left != "" || e.moved) && len(e.held)+len(v.deferred) == 0 {
+	if e.lost || (e.left != "" || e.moved) && len(deferred) == 0 {
 		return e.item.Due, ""
 	}
 	expires := e.item.Expires
@@ -123,7 +128,7 @@ func (q *Queue) nextAttempt(e *entry, v verdicts, now time.Time) (due time.Time,
 		expires = now.Add(q.Expire)
 	}
 	due = q.schedule.next(now, e.attempt, expires)
-	if soon, grey := greyDelay(slices.Concat(e.late, v.deferred), e.attempt); grey && now.Add(soon).Before(due) {
+	if soon, grey := greyDelay(deferred, e.attempt); grey && now.Add(soon).Before(due) {
 		return now.Add(soon), "sooner than the schedule says: the host greylists, and takes what comes again"
 	}
 	return due, ""
@@ -132,8 +137,8 @@ func (q *Queue) nextAttempt(e *entry, v verdicts, now time.Time) (due time.Time,
 func isPending(r spool.Recipient) bool { return r.State == spool.Pending }
 
 // judge sorts the outcomes of the recipients that are still pending. Whoever has none, or one that SMTP does not
-// know, is tried again; whoever would be tried again after the message's time is given up.
-func judge(item *spool.Item, recipients []int, r report, now time.Time) (v verdicts) {
+// know, is tried again; whoever would be tried again after the message's time is given up with the last task of the round.
+func judge(item *spool.Item, recipients []int, r report, now time.Time, last bool) (v verdicts) {
 	given := make(map[int]spool.Outcome, len(r.outcomes))
 	for _, o := range r.outcomes {
 		given[o.Recipient] = o
@@ -151,7 +156,7 @@ func judge(item *spool.Item, recipients []int, r report, now time.Time) (v verdi
 		}
 		o.Recipient = i
 		res := result{recipient: i, host: o.RemoteMTA, last: o.Status, untold: o.Untold, passed: o.Passed}
-		if o.Status.Temporary() && !now.Before(item.Expires) && !r.delayed {
+		if last && o.Status.Temporary() && !now.Before(item.Expires) && !r.delayed {
 			o.Status = expired(item, o.Status, now)
 		}
 		v.outcomes = append(v.outcomes, o)
@@ -165,6 +170,17 @@ func judge(item *spool.Item, recipients []int, r report, now time.Time) (v verdi
 		}
 	}
 	return v
+}
+
+// giveUp adds the recipients that earlier tasks of the round would have tried again after the message's time: so its sender
+// gets one report about all.
+func (v *verdicts) giveUp(item *spool.Item, late []result, now time.Time) {
+	for _, r := range late {
+		if isPending(item.Recipients[r.recipient]) {
+			v.outcomes = append(v.outcomes, spool.Outcome{Recipient: r.recipient, Status: expired(item, r.last, now), RemoteMTA: r.host})
+			v.failed = append(v.failed, r)
+		}
+	}
 }
 
 var errNoOutcome = errors.New("no outcome")

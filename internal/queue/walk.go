@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"waybill/internal/spool"
@@ -22,14 +23,19 @@ const (
 
 // walk is a way through the due index. Its fields are guarded by Queue.mu.
 type walk struct {
-	at    spool.DueEntry // the last entry that was looked at
-	until time.Time      // where it ends; not used of the front, which ends now
-	hop   *hop           // it looks for what waits for that; nil: for everything
+	at     spool.DueEntry // the last entry that was looked at
+	until  time.Time      // where it ends; of the front, where its last page does
+	hop    *hop           // it looks for what waits for that; nil: for everything
+	turned int            // how often it was set back: a page that was read before does not take it on
 }
 
-// backTo makes the walk see again what is due at that time. Queue.mu is held.
+// backTo makes the walk see what is due at that time, again if it was seen. Queue.mu is held.
 func (w *walk) backTo(due time.Time) {
-	if due = due.Truncate(time.Microsecond); !due.After(w.at.Due) {
+	due = due.Truncate(time.Microsecond)
+	if !due.After(w.until) { // the page that is being read may be from before
+		w.turned++
+	}
+	if !due.After(w.at.Due) {
 		w.at = spool.DueEntry{Due: due.Add(-time.Microsecond)}
 	}
 }
@@ -40,13 +46,22 @@ func behind(due time.Time) spool.DueEntry {
 }
 
 // restart makes the walk see everything again. Queue.mu is held.
-func (w *walk) restart() { w.at = spool.DueEntry{} }
+func (w *walk) restart() {
+	w.at = spool.DueEntry{}
+	w.turned++
+}
 
 // goOn moves the front until now. If that is far, as at a start with a backlog, a walk of its own gets the rest: what is due
 // just now does not wait for that.
 func (q *Queue) goOn(ctx context.Context, now time.Time) error {
+	q.mu.Lock()
+	q.front.until = now
+	q.mu.Unlock()
 	for range frontStep {
-		if end, err := q.page(ctx, &q.front, now, now); end || err != nil {
+		switch end, err := q.page(ctx, &q.front, now); {
+		case errors.Is(err, errFull):
+			return nil
+		case end || err != nil:
 			return err
 		}
 	}
@@ -57,12 +72,16 @@ func (q *Queue) goOn(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// goTo walks until that time, as far as memory goes.
-func (q *Queue) goTo(ctx context.Context, w *walk, until, now time.Time) (end bool, err error) {
-	for !end && err == nil {
-		end, err = q.page(ctx, w, until, now)
+// goThrough walks to the end, as far as memory goes.
+func (q *Queue) goThrough(ctx context.Context, w *walk, now time.Time) error {
+	for {
+		switch end, err := q.page(ctx, w, now); {
+		case errors.Is(err, errFull):
+			return nil
+		case end || err != nil:
+			return err
+		}
 	}
-	return end, err
 }
 
 // goBack walks a page of one of the walks behind the front; unfinished says that there is more to walk.
@@ -71,7 +90,11 @@ func (q *Queue) goBack(ctx context.Context, now time.Time) (unfinished bool, err
 	if w == nil {
 		return false, nil
 	}
-	end, err := q.page(ctx, w, w.until, now)
+	end, err := q.page(ctx, w, now)
+	full := errors.Is(err, errFull)
+	if full {
+		err = nil
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.back) == 0 || q.back[0] != w { // all began anew meanwhile
@@ -79,11 +102,11 @@ func (q *Queue) goBack(ctx context.Context, now time.Time) (unfinished bool, err
 	}
 	q.back = q.back[1:]
 	switch h := w.hop; {
-	case q.full && h != nil: // whoever makes room calls it
-		h.leaveBehind(w.at)
-		q.crowded = true
+	case h != nil && end:
 		q.ended(h)
-	case h != nil && (end || h.more): // all is in memory or in line, or the line is full again
+	case h != nil && (full || h.more): // nor does the line hold more; whoever makes room calls the hop
+		h.leaveBehind(w.at)
+		q.crowded = q.crowded || full
 		q.ended(h)
 	case !end:
 		q.back = append(q.back, w)
@@ -112,13 +135,16 @@ func (q *Queue) nextBack(now time.Time) *walk {
 	return q.back[0]
 }
 
-// page takes the next entries of a walk into memory; end says that there are no others until that time, or no room.
-func (q *Queue) page(ctx context.Context, w *walk, until, now time.Time) (end bool, err error) {
+// errFull is why a walk stops: memory has no room for what comes next.
+var errFull = errors.New("queue: memory is full")
+
+// page takes the next entries of a walk into memory; end says that there are no others. Errors: errFull, those of the store.
+func (q *Queue) page(ctx context.Context, w *walk, now time.Time) (end bool, err error) {
 	q.mu.Lock()
-	from, closed := w.at, q.full || q.closed
+	from, until, turned, full := w.at, w.until, w.turned, q.full || q.closed
 	q.mu.Unlock()
-	if closed {
-		return true, nil
+	if full {
+		return false, errFull
 	}
 	entries, err := q.Spool.Due(ctx, until, from, scanLimit)
 	if err != nil {
@@ -126,14 +152,15 @@ func (q *Queue) page(ctx context.Context, w *walk, until, now time.Time) (end bo
 	}
 	q.mu.Lock()
 	ids, seen := q.reserve(entries)
-	end = seen < scanLimit
-	if w.at == from { // else somebody wants what is before
-		switch {
-		case seen == len(entries) && end:
-			w.at = behind(until)
-		case seen > 0:
-			w.at = entries[seen-1]
-		}
+	full = seen < len(entries)
+	end = !full && seen < scanLimit
+	switch {
+	case w.turned != turned: // somebody wants what is before, or came after the page was read: again
+		end = false
+	case end:
+		w.at = behind(until)
+	case seen > 0:
+		w.at = entries[seen-1]
 	}
 	q.mu.Unlock()
 	if err := q.load(ctx, ids, now, w.hop); err != nil {
@@ -141,6 +168,9 @@ func (q *Queue) page(ctx context.Context, w *walk, until, now time.Time) (end bo
 		w.restart()
 		q.mu.Unlock()
 		return false, err
+	}
+	if full {
+		return false, errFull
 	}
 	return end, nil
 }
