@@ -43,6 +43,7 @@ type transaction struct {
 	accepted int // recipients
 	refused  int
 	utf8     bool        // MAIL had SMTPUTF8
+	denied   bool        // MAIL was refused: there is none, but the rest of it may be on its way
 	failed   mail.Status // the message is refused, but chunks of it may be on their way; the transaction is over
 }
 
@@ -201,6 +202,8 @@ func peerError(err error) error {
 func (s *session) count(status mail.Status) mail.Status {
 	switch code := status.Code; {
 	case code == 421:
+	case code == badSequence.Code && s.tx.denied: // pipelined behind MAIL, no fault of the client (RFC 2920 §3.1)
+		return s.deferred(status)
 	case code >= 500 && code <= 504, code == 535, code == 555:
 		if s.errors++; s.errors >= s.limits.Errors {
 			return tooManyErrors
@@ -210,9 +213,15 @@ func (s *session) count(status mail.Status) mail.Status {
 			return tooManyRefusals
 		}
 	case code >= 400:
-		if s.deferrals++; s.deferrals >= s.limits.Recipients+s.limits.Refusals {
-			return tooManyRefusals
-		}
+		return s.deferred(status)
+	}
+	return status
+}
+
+// deferred counts a reply that is nobody's fault.
+func (s *session) deferred(status mail.Status) mail.Status {
+	if s.deferrals++; s.deferrals >= s.limits.Recipients+s.limits.Refusals {
+		return tooManyRefusals
 	}
 	return status
 }

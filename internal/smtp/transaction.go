@@ -9,6 +9,12 @@ import (
 
 // mail begins a transaction (RFC 5321 §4.1.1.2).
 func (s *session) mail(ctx context.Context, argument string) mail.Status {
+	status := s.tryMail(ctx, argument)
+	s.tx.denied = !status.Success()
+	return status
+}
+
+func (s *session) tryMail(ctx context.Context, argument string) mail.Status {
 	reverse, p, err := ParseMail(argument, s.conn.extended)
 	if err != nil {
 		return mail.StatusOf(err)
