@@ -15,10 +15,11 @@ type entry struct {
 	id mail.ID
 
 	// Guarded by Queue.mu.
-	running  int  // tasks that a worker has
-	reserved bool // a scan is about to read the item
-	scanned  bool // the item came from the index
-	size     int  // recipients, as counted in Queue.recipients
+	running   int  // tasks that a worker has
+	reserved  bool // a scan is about to read the item
+	withdrawn bool // and what it reads is not to be attempted
+	scanned   bool // the item came from the index
+	size      int  // recipients, as counted in Queue.recipients
 
 	mu      mutex // taken before Queue.mu
 	item    *spool.Item

@@ -107,9 +107,7 @@ func (q *Queue) reschedule(ctx context.Context, item *spool.Item, due time.Time,
 	}
 	q.Trail.Publish([]trail.Event{ev})
 	if item.IsHeld() {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		q.evict(item.ID) // now that no scan finds it any more
+		q.takeBack(item.ID)
 		return nil
 	}
 	q.rouse(item)
@@ -117,6 +115,18 @@ func (q *Queue) reschedule(ctx context.Context, item *spool.Item, due time.Time,
 	defer q.mu.Unlock()
 	q.isDueAt(item.Due)
 	return nil
+}
+
+// takeBack takes a message that was just put off out of memory, if it waits there, or is about to come there from a scan that
+// saw it before.
+func (q *Queue) takeBack(id mail.ID) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if e := q.active[id]; e != nil && e.reserved {
+		e.withdrawn = true
+		return
+	}
+	q.evict(id)
 }
 
 // rouse has the next hops of a message tried although they did not answer a moment ago: an operator knows why.

@@ -123,14 +123,20 @@ func (h *hop) leaveBehind(place spool.DueEntry) {
 // call has the line of a next hop read if enough room has come about. Queue.mu is held.
 func (q *Queue) call(h *hop) {
 	switch {
-	case h.called || q.closed || h.tasks() > q.HopRoom/2 || q.isCrowded():
+	case h.called || q.closed || h.tasks() > q.HopRoom/2 || len(h.left) == 0 && !h.more:
+	case q.isCrowded():
+		q.crowded = true // whoever makes room calls it again
 	case len(h.left) > 0:
 		h.called = true
 		q.calls = append(q.calls, h)
 		q.poke()
 	case h.more && !h.sought:
 		h.more, h.sought = false, true
-		q.back = append(q.back, &walk{at: h.from, until: q.front.at.Due, hop: h})
+		until := time.Now() // the front may be about to pass what was left behind a moment ago
+		if q.front.at.Due.After(until) {
+			until = q.front.at.Due
+		}
+		q.back = append(q.back, &walk{at: h.from, until: until, hop: h})
 		q.wantScanLocked(time.Now())
 	}
 }

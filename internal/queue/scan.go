@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"waybill/internal/mail"
@@ -41,6 +42,7 @@ func (q *Queue) startOver(at time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.front.restart()
+	q.back = slices.DeleteFunc(q.back, func(w *walk) bool { return w.hop == nil }) // the front sees all that
 	q.wantScanLocked(at)
 }
 
@@ -160,13 +162,20 @@ func (q *Queue) load(ctx context.Context, ids []mail.ID, now time.Time, called *
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	var withdrawn []mail.ID
 	for _, id := range ids {
+		if q.active[id].withdrawn {
+			withdrawn = append(withdrawn, id)
+		}
 		delete(q.active, id)
 	}
 	if err != nil || q.closed {
 		return err
 	}
 	for _, item := range items {
+		if slices.Contains(withdrawn, item.ID) {
+			continue
+		}
 		if e, tasks := q.plan(item); len(tasks) > 0 {
 			e.scanned = true
 			q.admit(e, tasks, called)

@@ -57,6 +57,9 @@ func (w *chunkWriter) writeBlock(b []byte) error {
 		return fmt.Errorf("%w: %w", errWrite, err)
 	}
 	w.left, w.cr = w.left-int64(len(b)), cr
+	if last { // it is out: whether it was taken, the reply says
+		return nil
+	}
 	return w.pace.keep(len(b))
 }
 

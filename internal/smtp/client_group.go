@@ -42,8 +42,8 @@ func (c *Client) groupEnding(ctx context.Context, s *sending) (wanted bool, err 
 	if err == nil {
 		err = c.broken
 	}
-	if err != nil { // 421 is no doubt: the server ends before it comes to the content
-		s.results.Unknown = s.results.inDoubt() && !errors.Is(err, errServiceClosing)
+	if err != nil { // 421 is no doubt, if the server means it: it ends before it comes to the content
+		s.results.Unknown = s.results.inDoubt() && (!errors.Is(err, errServiceClosing) || c.goesOn())
 		return false, err
 	}
 	if s.results.anyAccepted() {
@@ -55,6 +55,17 @@ func (c *Client) groupEnding(ctx context.Context, s *sending) (wanted bool, err 
 		err = c.broken
 	}
 	return false, err // the transaction is still open there: RSET is due
+}
+
+// goesOn says whether a server takes something although it has said that it ends.
+func (c *Client) goesOn() bool {
+	for range groupSize + 1 {
+		code, _, err := readReply(c.line, time.Now().Add(c.o.Timeouts.Quit))
+		if err != nil || code/100 == 2 {
+			return err == nil
+		}
+	}
+	return false
 }
 
 // envelopeReplies reads the replies to MAIL and to RCPT for all.
