@@ -48,7 +48,7 @@ func (c *fetchCommand) fetch(ctx context.Context, std streams) (haul mua.Haul, e
 		return haul, err
 	}
 	retrieval := mua.Retrieval{Sink: sink, Remove: !c.Keep && c.keepsSafely(std)}
-	memory, err := c.memory(servers)
+	memory, err := c.memory(servers, retrieval.Remove)
 	if err != nil {
 		return haul, errors.Join(err, closeSink())
 	}

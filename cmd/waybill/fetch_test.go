@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -136,6 +137,102 @@ func TestFetchPrints(t *testing.T) {
 	s := newPOP(t)
 	if out, errOut, status := waybill(t, "", fetching(t, s)...); status != 0 || len(out) == 0 || strings.Contains(s.heard(), "DELE") {
 		t.Errorf("a pipe: status %d, %s\n%s", status, errOut, s.heard())
+	}
+}
+
+// TestFetchLost: what went into a pipe, or to a place that has gone, is no reason to delete a message; it is fetched again.
+func TestFetchLost(t *testing.T) {
+	t.Parallel()
+	const again, known = "2 messages retrieved, 2 deleted from the server\n", "0 messages retrieved, 2 fetched before, 2 deleted from the server\n"
+	for name, test := range map[string]struct {
+		first, between, second []string // between: a run with --keep after the place has gone
+		gone                   string
+		want                   string
+	}{
+		"pipe":                  {first: []string{"--state", "st"}, second: []string{"--state", "st", "--out", "M"}, want: again},
+		"mbox":                  {first: []string{"--keep", "--mbox", "m"}, gone: "m", second: []string{"--mbox", "m"}, want: again},
+		"mbox that is there":    {first: []string{"--keep", "--mbox", "m"}, second: []string{"--mbox", "m"}, want: known},
+		"mbox, between":         {first: []string{"--keep", "--mbox", "m"}, gone: "m", between: []string{"--keep", "--mbox", "m"}, second: []string{"--mbox", "m"}, want: again},
+		"another mbox":          {first: []string{"--keep", "--state", "st", "--mbox", "m"}, gone: "m", second: []string{"--state", "st", "--mbox", "n"}, want: again},
+		"Maildir":               {first: []string{"--keep", "--state", "st", "--out", "M"}, gone: "M", second: []string{"--state", "st", "--out", "M"}, want: again},
+		"Maildir, messages":     {first: []string{"--keep", "--out", "M"}, gone: "M/new", second: []string{"--out", "M"}, want: again},
+		"Maildir that is there": {first: []string{"--keep", "--state", "st", "--out", "M"}, second: []string{"--state", "st", "--out", "M"}, want: known},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			s := newPOP(t)
+			fetch := func(args []string) string {
+				args = slices.Clone(args)
+				for i, a := range args {
+					if !strings.HasPrefix(a, "--") {
+						args[i] = filepath.Join(dir, a)
+					}
+				}
+				_, errOut, status := waybill(t, "", fetching(t, s, args...)...)
+				if status != 0 {
+					t.Errorf("%q: status %d, %s", args, status, errOut)
+				}
+				return errOut
+			}
+			fetch(test.first)
+			if test.gone != "" {
+				if err := os.RemoveAll(filepath.Join(dir, test.gone)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if test.between != nil { // a message more comes, so that the place is not empty
+				s.use(answering(popGood, append([]string{"LIST=+OK\r\n1 20\r\n2 20\r\n3 20\r\n.", "UIDL=+OK\r\n1 a\r\n2 b\r\n3 c\r\n."}, popAnswers...)))
+				if got := fetch(test.between); got != "1 message retrieved, 2 fetched before, 3 left on the server\n" {
+					t.Error(got)
+				}
+				s.use(answering(popGood, popAnswers))
+			}
+			if strings.Contains(s.heard(), "DELE") {
+				t.Errorf("too early:\n%s", s.heard())
+			}
+			if got := fetch(test.second); got != test.want {
+				t.Error(got)
+			}
+		})
+	}
+}
+
+// TestFetchTornMemory: a memory of which only a part of the first line came to be is a new one.
+func TestFetchTornMemory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	state := filepath.Join(dir, "state")
+	s := newPOP(t)
+	args := fetching(t, s, "--keep", "--state", state, "--mbox", filepath.Join(dir, "m"))
+	for _, torn := range []string{"", "waybill fet", "waybill fetched from me@a.test at " + s.addr} {
+		if err := os.WriteFile(state, []byte(torn), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"2 messages retrieved, 2 left on the server\n", "0 messages retrieved, 2 fetched before, 2 left on the server\n"} {
+			if _, errOut, status := waybill(t, "", args...); status != 0 || errOut != want {
+				t.Errorf("%q: status %d, %s", torn, status, errOut)
+			}
+		}
+	}
+	if err := os.WriteFile(state, []byte("something else"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errOut, status := waybill(t, "", args...); status != 1 || !strings.Contains(errOut, "not the memory") {
+		t.Errorf("status %d, %s", status, errOut)
+	}
+}
+
+// TestFetchLocalhost: this machine needs no DNS.
+func TestFetchLocalhost(t *testing.T) {
+	t.Parallel()
+	s := newPOP(t)
+	_, port, _ := net.SplitHostPort(s.addr)
+	for _, host := range []string{"localhost", "LocalHost", "mail.localhost"} {
+		_, errOut, status := waybill(t, "", "fetch", "--server", host+":"+port, "--resolver", freePort(t), "--user", "me@a.test", "--password-file", passwordFile(t))
+		if status != 0 || !strings.Contains(errOut, "2 messages retrieved") {
+			t.Errorf("%s: status %d, %s", host, status, errOut)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -66,7 +67,11 @@ func (c *sendCommand) find(ctx context.Context, client *mua.Client, letter mua.L
 	if c.User != "" {
 		return c.discover(ctx, client, mua.Service{Name: "_submissions._tcp", Security: mua.Implicit}, mua.Service{Name: "_submission._tcp", Security: mua.StartTLS})
 	}
-	return client.Exchangers(ctx, letter.ForwardPaths)
+	servers, err := client.Exchangers(ctx, letter.ForwardPaths)
+	if errors.Is(err, mua.ErrSeveralDomains) {
+		return nil, usageErrorf("%w; name one with --server, or --user for yours", err)
+	}
+	return servers, err
 }
 
 func (c *sendCommand) check() error {

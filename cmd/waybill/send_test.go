@@ -87,3 +87,12 @@ func TestSendWhole(t *testing.T) {
 	s.sendAs(2, "x", "--to", testUser, "--header", "No name: x")
 	s.sendAs(2, "x", "--to", testUser, "--header", "nothing")
 }
+
+// TestSendSeveralDomains: without a server of one's own, that is a wrong command.
+func TestSendSeveralDomains(t *testing.T) {
+	t.Parallel()
+	_, errOut, status := waybill(t, "", "send", "--resolver", freePort(t), "--from", "me@a.test", "--to", "x@a.test", "--to", "y@b.test", "--body", "x")
+	if status != 2 || !strings.Contains(errOut, "several domains") || !strings.Contains(errOut, "--server") {
+		t.Errorf("status %d, %s", status, errOut)
+	}
+}

@@ -118,13 +118,17 @@ func pick(servers []dns.SRV, random func(n int) int) int {
 // mxPort is where mail servers take mail.
 const mxPort = 25
 
+// ErrSeveralDomains: no server takes the mail of all recipients.
+var ErrSeveralDomains = errors.New("the recipients are in several domains, which have servers of their own")
+
 // Exchangers asks the DNS for the servers that take mail for the domain that all these addresses have, by preference, and at
 // random where that is equal (RFC 5321 §5.1): for a letter that is handed over directly, without a server of one's own.
+// Errors: ErrSeveralDomains before anybody is asked, a null MX, those of a failing DNS.
 func (c *Client) Exchangers(ctx context.Context, to []mail.Address) ([]Server, error) {
 	domain := ""
 	for _, a := range to {
 		if domain != "" && a.Domain != domain {
-			return nil, errors.New("the recipients are in several domains, which have servers of their own; name one with --server, or --user for yours")
+			return nil, ErrSeveralDomains
 		}
 		domain = a.Domain
 	}

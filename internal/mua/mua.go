@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"waybill/internal/dialogue"
@@ -144,10 +145,18 @@ func (c *Client) tlsConfig(host string) *tls.Config {
 	return conf
 }
 
-// lookup asks DNS where the server is.
+// loopback are the addresses of this machine.
+func loopback() []netip.Addr {
+	return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+}
+
+// lookup asks DNS where the server is, but not for localhost and the names below it: these are this machine (RFC 6761 §6.3).
 func (c *Client) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{addr}, nil
+	}
+	if isWithin(strings.ToLower(host), []string{"localhost"}) {
+		return loopback(), nil
 	}
 	began := time.Now()
 	addrs, answers, err := c.Resolver.Addrs(ctx, host)

@@ -18,7 +18,8 @@ type Sink interface {
 	Begin(uidl string, size int64) (Keeper, error)
 }
 
-// Keeper takes one message. Keep makes the copy durable: only after it the message may be deleted from the server.
+// Keeper takes one message. Keep makes the copy durable, where that can be and messages are to be deleted: only after it the
+// message may be deleted from the server.
 // Discard drops it.
 type Keeper interface {
 	io.Writer
@@ -29,9 +30,10 @@ type Keeper interface {
 // Memory remembers by their UIDLs (RFC 1939 §7) which messages have been kept before, so that none is fetched twice: neither
 // one that stays on the server, nor one that could not be deleted.
 type Memory interface {
-	// Times says how often a message of that UIDL was kept: identical messages may share one.
+	// Times says how often a message of that UIDL was kept: identical messages may share one. If messages are to be deleted, only
+	// copies count that are durable, and are still there: the others are fetched again first.
 	Times(uidl string) int
-	// Add remembers a message whose copy is durable.
+	// Add remembers a message that was kept.
 	Add(uidl string) error
 	// Sync makes durable what was added. It comes before QUIT: after it nobody may know what was deleted.
 	Sync() error
