@@ -47,7 +47,7 @@ func TestRestoreGivesAwayNothingElse(t *testing.T) {
 	data := strangersData(t)
 	whole, c := backupOf(t)
 	dir := filepath.Join(t.TempDir(), "backup")
-	if err := SaveBackup(t.Context(), sends(whole), dir); err != nil {
+	if err := SaveBackup(t.Context(), sends(whole), c, dir); err != nil {
 		t.Fatal(err)
 	}
 	outside := t.TempDir()
@@ -108,7 +108,7 @@ func TestRestoreCopiesNoLinks(t *testing.T) {
 	t.Parallel()
 	whole, c := backupOf(t)
 	dir := filepath.Join(t.TempDir(), "backup")
-	if err := SaveBackup(t.Context(), sends(whole), dir); err != nil {
+	if err := SaveBackup(t.Context(), sends(whole), c, dir); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink("../backup.json", filepath.Join(dir, backupStore, "x")); err != nil {
