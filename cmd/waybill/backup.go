@@ -26,8 +26,8 @@ func (c *backupCommand) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	return c.with(std, func(a admin, _ config.Config) error {
-		if err := node.SaveBackup(ctx, a, dir); err != nil {
+	return c.with(std, func(a admin, conf config.Config) error {
+		if err := node.SaveBackup(ctx, a, conf, dir); err != nil {
 			return err
 		}
 		return c.say(std, "backup", dir, "backup of everything up to now is in %s\n")

@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"strconv"
 	"syscall"
+	"time"
 
 	"waybill/internal/config"
 	"waybill/internal/control"
@@ -23,8 +24,11 @@ type helper struct {
 	stdin   io.Closer
 }
 
-// startHelper runs helperCommand as another user, in a process group of its own so that an interrupt of ours does not end it
-// before us.
+// helperPatience is how long what a helper has started may hold its standard error open.
+const helperPatience = 5 * time.Second
+
+// startHelper runs helperCommand as another user, in a session of its own: an interrupt of ours does not end it before us, and
+// it has no terminal, which the other user could type into.
 func startHelper(conf config.Config, file string, std streams, uid, gid int) (admin, error) {
 	failed := func(err error) (admin, error) {
 		name := userName(uid)
@@ -38,8 +42,9 @@ func startHelper(conf config.Config, file string, std streams, uid, gid int) (ad
 		program = "/proc/self/exe" // may be in a directory that the other cannot enter
 	}
 	cmd := exec.Command(program, "offline-helper", "--config", file)
-	cmd.Env, cmd.Dir, cmd.Stderr = []string{}, "/", std.err
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credentialOf(uid, gid), Setpgid: true}
+	cmd.Env, cmd.Dir, cmd.Stderr = []string{}, "/", struct{ io.Writer }{std.err} // by a pipe, whatever that is
+	cmd.WaitDelay = helperPatience
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credentialOf(uid, gid), Setsid: true}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return failed(err)

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"waybill/internal/config"
 	"waybill/internal/control"
@@ -35,14 +38,31 @@ func openAdmin(conf config.Config, file string, std streams) (admin, error) {
 	if me := os.Geteuid(); uid != me {
 		return openForeign(conf, file, std, uid, gid, me == 0)
 	}
-	offline, err := node.OpenOffline(conf, logger(std, false))
-	if errors.Is(err, pebble.ErrLocked) {
-		return control.NewClient(conf.Data), nil
+	return openOrReach(conf, logger(std, false))
+}
+
+// lockedTries is how often a store is tried that is in use by a process that cannot be spoken to: a command that ends soon, or
+// a server that starts or ends.
+const lockedTries = 20
+
+// openOrReach opens the store, or speaks to the process that has it open.
+func openOrReach(conf config.Config, log *slog.Logger) (admin, error) {
+	for try := 1; ; try++ {
+		offline, err := node.OpenOffline(conf, log)
+		if err == nil {
+			return offline, nil
+		}
+		if !errors.Is(err, pebble.ErrLocked) {
+			return nil, err
+		}
+		if client := control.NewClient(conf.Data); client.Answers() {
+			return client, nil
+		}
+		if try == lockedTries {
+			return nil, fmt.Errorf("another command or server uses the store in %s; try again", conf.Data)
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return offline, nil
 }
 
 // openForeign speaks to the server; where none runs, root to a process of its own that has the owner's rights.
@@ -51,7 +71,11 @@ func openForeign(conf config.Config, file string, std streams, uid, gid int, isR
 		return client, nil
 	}
 	if isRoot {
-		return startHelper(conf, file, std, uid, gid)
+		started, err := startHelper(conf, file, std, uid, gid)
+		if client := control.NewClient(conf.Data); err != nil && client.Answers() { // somebody else was first
+			return client, nil
+		}
+		return started, err
 	}
 	name := userName(uid)
 	return nil, fmt.Errorf("the store in %s belongs to the user %s: run this as that user, as with sudo -u %[2]s", conf.Data, name)
@@ -59,11 +83,14 @@ func openForeign(conf config.Config, file string, std streams, uid, gid int, isR
 
 // refuseForeign says that a store belongs to another user, where only its owner will do.
 func refuseForeign(data string) error {
-	info, err := os.Stat(filepath.Join(data, "store"))
-	if err != nil || !info.IsDir() {
+	_, err := os.Lstat(filepath.Join(data, "store"))
+	if err != nil && os.Geteuid() != 0 {
 		return nil // what there is to say of it others say
 	}
 	uid, _, err := node.StoreOwner(data)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil || uid == os.Geteuid() {
 		return err
 	}
@@ -84,15 +111,19 @@ type helperCommand struct{ configFlag }
 // helperReady is the line that it prints when it can be spoken to.
 const helperReady = "ready\n"
 
-func (c *helperCommand) Run(_ context.Context, std streams) error {
+func (c *helperCommand) Run(ctx context.Context, std streams) error {
 	conf, err := config.Load(c.Config)
 	if err != nil {
 		return err
 	}
 	log := logger(std, false)
-	offline, err := node.OpenOffline(conf, log)
+	opened, err := openOrReach(conf, log)
 	if err != nil {
 		return err
+	}
+	offline, ok := opened.(*node.Offline)
+	if !ok {
+		return errors.Join(errReported, opened.Close()) // whoever started it finds the other, too
 	}
 	socket, err := control.Listen(filepath.Join(conf.Data, control.SocketName), offline, log)
 	if err != nil {
@@ -102,5 +133,5 @@ func (c *helperCommand) Run(_ context.Context, std streams) error {
 	if err == nil {
 		_, err = io.Copy(io.Discard, std.in) // whoever started it is gone then, however it ended
 	}
-	return errors.Join(err, socket.Close(), offline.Close())
+	return errors.Join(err, socket.Shutdown(ctx), offline.Close()) // other commands may have found it
 }

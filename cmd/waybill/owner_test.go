@@ -153,3 +153,33 @@ func TestOthersAreRefused(t *testing.T) {
 	s.expect(s.do(1, "queue", "list"), "cannot be opened as that user", "sudo -u nobody")
 	s.checkOwner()
 }
+
+// TestCommandsOfRootAtOnce: commands that root calls at the same time while no server runs do not break each other.
+func TestCommandsOfRootAtOnce(t *testing.T) {
+	t.Parallel()
+	s := ownedBy(t, another(t))
+	s.expect(s.do(0, "import", testUser, "--maildir", writeMaildir(t, 20)), "22 messages imported")
+	dir := t.TempDir()
+	type result struct {
+		out    string
+		status int
+	}
+	results := make(chan result)
+	const commands = 6
+	for i := range commands {
+		args := []string{"verify", "--config", s.config}
+		if i%2 == 0 {
+			args = []string{"backup", filepath.Join(dir, strconv.Itoa(i)), "--config", s.config}
+		}
+		go func() {
+			out, errOut, status := waybill(t, "", args...)
+			results <- result{out + errOut, status}
+		}()
+	}
+	for range commands {
+		if r := <-results; r.status != 0 {
+			t.Errorf("%d %s", r.status, r.out)
+		}
+	}
+	s.checkOwner()
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -43,5 +44,48 @@ func TestBackupOverTheSocket(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	}
+}
+
+// slow is a node whose backup ends when it is told to.
+type slow struct {
+	Node
+	begun, end chan struct{}
+}
+
+func (s slow) Backup(_ context.Context, w io.Writer) error {
+	close(s.begun)
+	<-s.end
+	_, err := w.Write([]byte("all of it"))
+	return err
+}
+
+// TestShutdownWaits: a request under way is answered before the server ends, and no other is taken.
+func TestShutdownWaits(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	node := slow{begun: make(chan struct{}), end: make(chan struct{})}
+	s, err := Listen(filepath.Join(data, SocketName), node, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewClient(data)
+	defer c.Close()
+	var got bytes.Buffer
+	asked, ended := make(chan error, 1), make(chan error, 1)
+	go func() { asked <- c.Backup(t.Context(), &got) }()
+	<-node.begun
+	go func() { ended <- s.Shutdown(t.Context()) }()
+	for c.Answers() {
+		runtime.Gosched()
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("ended before the answer: %v", err)
+	default:
+	}
+	close(node.end)
+	if err := errors.Join(<-asked, <-ended); err != nil || got.String() != "all of it" {
+		t.Errorf("%q, %v", got.String(), err)
 	}
 }

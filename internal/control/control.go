@@ -3,6 +3,7 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -60,10 +61,21 @@ func listenPrivately(path string) (net.Listener, error) {
 }
 
 // Close ends the server and removes the socket.
-func (s *Server) Close() error {
-	err := s.http.Close()
-	if removed := os.Remove(s.path); !errors.Is(removed, fs.ErrNotExist) {
-		err = errors.Join(err, removed)
+func (s *Server) Close() error { return errors.Join(s.http.Close(), s.unlink()) }
+
+// Shutdown removes the socket and ends the server when the requests under way have been answered; those that are not when
+// ctx is done are broken off, which is an error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := errors.Join(s.unlink(), s.http.Shutdown(ctx))
+	if ctx.Err() != nil {
+		err = errors.Join(err, s.http.Close())
 	}
 	return err
+}
+
+func (s *Server) unlink() error {
+	if removed := os.Remove(s.path); !errors.Is(removed, fs.ErrNotExist) {
+		return removed
+	}
+	return nil
 }

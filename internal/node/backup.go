@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path"
 	"path/filepath"
@@ -68,15 +69,18 @@ func (k *core) Backup(ctx context.Context, w io.Writer) (err error) {
 	return a.end()
 }
 
-// removeCheckpoints removes what backups left that were killed. Nobody else may have the store open.
-func removeCheckpoints(data string) error {
+// removeCheckpoints removes what backups left that were killed. Nobody else may have the store open. What cannot be removed
+// costs space and nothing else.
+func removeCheckpoints(data string, logger *slog.Logger) {
 	entries, err := os.ReadDir(data)
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), checkpointPrefix) {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(data, e.Name())))
 		}
 	}
-	return err
+	if err != nil {
+		logger.Warn("cannot remove what a backup has left", "error", err)
+	}
 }
 
 // archive is a backup that is being written.

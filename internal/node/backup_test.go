@@ -57,9 +57,9 @@ func checkNoCheckpoint(t *testing.T, data string) {
 // TestSaveBackup: a backup is saved whole or not at all, and what was wrong is told for what it is.
 func TestSaveBackup(t *testing.T) {
 	t.Parallel()
-	whole, _ := backupOf(t)
+	whole, c := backupOf(t)
 	dir := t.TempDir()
-	if err := SaveBackup(t.Context(), sends(whole), filepath.Join(dir, "new", "good")); err != nil {
+	if err := SaveBackup(t.Context(), sends(whole), c, filepath.Join(dir, "new", "good")); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "file")
@@ -71,6 +71,8 @@ func TestSaveBackup(t *testing.T) {
 		dir     string
 		want    string
 	}{
+		"a checkpoint":     {whole, filepath.Join(c.Data, ".backup-1", "x"), "is removed when the server starts"},
+		"more behind it":   {append(bytes.Clone(whole), 0), filepath.Join(dir, "x8"), "sent more than a backup"},
 		"there already":    {whole, filepath.Join(dir, "new", "good"), "is there already"},
 		"below a file":     {whole, filepath.Join(file, "x"), "not a directory"},
 		"broken off":       {whole[:len(whole)/2], filepath.Join(dir, "x1"), "the backup was broken off"},
@@ -81,7 +83,7 @@ func TestSaveBackup(t *testing.T) {
 		"a link":           {archiveOf(t, tar.Header{Typeflag: tar.TypeSymlink, Name: "store/a", Linkname: "/etc/passwd"}), filepath.Join(dir, "x6"), "no backup has"},
 		"something else":   {archiveOf(t, tar.Header{Typeflag: tar.TypeReg, Name: "authorized_keys"}), filepath.Join(dir, "x7"), "no backup has"},
 	} {
-		err := SaveBackup(t.Context(), sends(test.archive), test.dir)
+		err := SaveBackup(t.Context(), sends(test.archive), c, test.dir)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %s", name, err, test.want)
 		}
@@ -127,7 +129,7 @@ func TestRestoreSeesDamage(t *testing.T) {
 	t.Parallel()
 	whole, c := backupOf(t)
 	dir := filepath.Join(t.TempDir(), "backup")
-	if err := SaveBackup(t.Context(), sends(whole), dir); err != nil {
+	if err := SaveBackup(t.Context(), sends(whole), c, dir); err != nil {
 		t.Fatal(err)
 	}
 	c.Data = t.TempDir()
@@ -183,5 +185,32 @@ func TestCheckpointsOfTheKilledGo(t *testing.T) {
 	checkNoCheckpoint(t, data)
 	if err := n.Shutdown(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// failsLate is a node that sends this as its backup, and fails then.
+type failsLate struct {
+	sends
+	err error
+}
+
+func (f failsLate) Backup(ctx context.Context, w io.Writer) error {
+	return errors.Join(f.sends.Backup(ctx, w), f.err)
+}
+
+// TestBackupThatFailsLate: an error behind the last octet is one, and is told once.
+func TestBackupThatFailsLate(t *testing.T) {
+	t.Parallel()
+	whole, c := backupOf(t)
+	late := errors.New("no more links")
+	for _, archive := range [][]byte{whole, flip(whole)} {
+		dir := filepath.Join(t.TempDir(), "backup")
+		err := SaveBackup(t.Context(), failsLate{archive, late}, c, dir)
+		if !errors.Is(err, late) || strings.Count(err.Error(), late.Error()) != 1 {
+			t.Error(err)
+		}
+		if _, err := os.Lstat(dir); err == nil {
+			t.Error("something is left")
+		}
 	}
 }

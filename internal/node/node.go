@@ -86,9 +86,7 @@ func New(o Options) (*Node, error) {
 			return nil, err
 		}
 		engine = opened
-		if err := removeCheckpoints(o.Config.Data); err != nil {
-			return nil, errors.Join(err, engine.Close())
-		}
+		removeCheckpoints(o.Config.Data, o.Logger)
 	}
 	n := &Node{commits: watch(engine, o.Config.Limits.CommitTime)}
 	o.Engine = n.commits

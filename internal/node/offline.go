@@ -20,9 +20,7 @@ func OpenOffline(c config.Config, logger *slog.Logger) (*Offline, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := removeCheckpoints(c.Data); err != nil {
-		return nil, errors.Join(err, engine.Close())
-	}
+	removeCheckpoints(c.Data, logger)
 	k, err := newCore(Options{Config: c, Network: System{}, Logger: logger, Engine: engine}, func(trail.Event) {})
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())

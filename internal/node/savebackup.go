@@ -15,6 +15,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"waybill/internal/config"
 )
 
 // backuper is a node, running here or behind its socket.
@@ -24,8 +26,12 @@ type backuper interface {
 
 // SaveBackup writes a backup of a node into a new directory, durably, and holds what it wrote against the checksums that came
 // with it. After an error nothing is left. It runs in the process of whoever wants the backup: what the server may write to is
-// of no account.
-func SaveBackup(ctx context.Context, from backuper, dir string) (err error) {
+// of no account. The names of checkpoints in the data directory of c, that of the node, are refused: its next start removes
+// them.
+func SaveBackup(ctx context.Context, from backuper, c config.Config, dir string) (err error) {
+	if isCheckpoint(c.Data, dir) {
+		return fmt.Errorf("%s is removed when the server starts: names in %s that begin with %s are its own", dir, c.Data, checkpointPrefix)
+	}
 	switch _, err := os.Lstat(dir); {
 	case err == nil:
 		return fmt.Errorf("%s is there already; name a directory that is not", dir)
@@ -41,17 +47,37 @@ func SaveBackup(ctx context.Context, from backuper, dir string) (err error) {
 		}
 	}()
 	out, in := io.Pipe()
-	sent := make(chan struct{})
+	sent := make(chan error, 1)
 	go func() {
-		defer close(sent)
-		in.CloseWithError(from.Backup(ctx, in))
+		err := from.Backup(ctx, in)
+		in.CloseWithError(err)
+		sent <- err
 	}()
 	if err = receiveBackup(dir, out); errors.Is(err, io.ErrUnexpectedEOF) {
 		err = fmt.Errorf("the backup was broken off: %w", err)
 	}
 	out.CloseWithError(err)
-	<-sent
+	if failed := <-sent; !errors.Is(err, failed) && !errors.Is(failed, err) { // and not one of them the cause of the other
+		err = errors.Join(err, failed)
+	}
 	return err
+}
+
+// isCheckpoint says whether a path leads to, or through, what removeCheckpoints removes.
+func isCheckpoint(data, path string) bool {
+	home, err := os.Stat(data)
+	if err != nil {
+		return false
+	}
+	for parent := filepath.Dir(path); parent != path; path, parent = parent, filepath.Dir(parent) {
+		if !strings.HasPrefix(filepath.Base(path), checkpointPrefix) {
+			continue
+		}
+		if info, err := os.Stat(parent); err == nil && os.SameFile(info, home) {
+			return true
+		}
+	}
+	return false
 }
 
 // receiveBackup writes the files of an archive. Whoever sent it can write nowhere but into the directory.
@@ -86,6 +112,12 @@ func receiveBackup(dir string, archive io.Reader) error {
 		if sums[h.Name], err = writeNew(root, h.Name, files); err != nil {
 			return err
 		}
+	}
+	switch _, err := io.ReadFull(archive, make([]byte, 1)); { // only now has the server said that all went well
+	case err == nil:
+		return errors.New("the server sent more than a backup")
+	case !errors.Is(err, io.EOF):
+		return err
 	}
 	if err := checkSums(text, sums); err != nil {
 		return err
