@@ -182,26 +182,53 @@ func (e *export) file(ctx context.Context, dir *maildir.Dir, folder, name, uniqu
 	if err != nil {
 		return err
 	}
-	buffered := bufio.NewWriterSize(f, 64<<10)
-	lines := lineend.ToFile(buffered)
-	if err := errors.Join(e.copy(ctx, lines, name, m), lines.Close(), buffered.Flush()); err != nil {
-		return errors.Join(err, f.Discard())
+	if err := e.copy(ctx, f, name, m); err != nil {
+		if failed := f.Discard(); failed != nil { // which matters more than that the message is damaged
+			return failed
+		}
+		return err
 	}
 	e.done++
 	return f.Keep(unique, lettersOf(maildirLetters, m.Flags), m.Received)
 }
 
+// copy writes a message into a file. Where its content fails, that is the error, whatever became of the file.
 func (e *export) copy(ctx context.Context, w io.Writer, name string, m control.ExportMessage) error {
-	content, err := e.Content(ctx, control.ExportQuery{Account: e.account, Mailbox: name, After: m.UID})
+	content, err := e.open(ctx, name, m)
 	if err != nil {
 		return err
 	}
 	defer content.Close()
-	n, err := io.Copy(w, content)
-	if err == nil && n != m.Size {
-		err = fmt.Errorf("%d octets came of %d", n, m.Size)
+	buffered := bufio.NewWriterSize(w, 64<<10)
+	lines := lineend.ToFile(buffered)
+	if _, err := io.Copy(lines, content); err != nil {
+		return err
 	}
-	return err
+	return errors.Join(lines.Close(), buffered.Flush())
+}
+
+// open opens a message. Reading says control.ErrDamaged if it has another size than it should.
+func (e *export) open(ctx context.Context, name string, m control.ExportMessage) (io.ReadCloser, error) {
+	content, err := e.Content(ctx, control.ExportQuery{Account: e.account, Mailbox: name, After: m.UID})
+	if err != nil {
+		return nil, err
+	}
+	return &sized{ReadCloser: content, size: m.Size}, nil
+}
+
+// sized checks the size of what is read.
+type sized struct {
+	io.ReadCloser
+	n, size int64
+}
+
+// Read implements io.Reader.
+func (s *sized) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	if s.n += int64(n); err == io.EOF && s.n != s.size {
+		err = fmt.Errorf("%d octets came of %d: %w", s.n, s.size, control.ErrDamaged)
+	}
+	return n, err
 }
 
 // toMbox writes a mailbox into a new file, which is there when it is complete.
@@ -216,13 +243,7 @@ func (e *export) toMbox(ctx context.Context, path, name string) error {
 	part := f.Name()
 	w := mbox.NewWriter(f)
 	err = e.each(ctx, name, func(_ uint32, m control.ExportMessage) error {
-		content, err := e.Content(ctx, control.ExportQuery{Account: e.account, Mailbox: name, After: m.UID})
-		if err != nil {
-			return err
-		}
-		defer content.Close()
-		e.done++
-		return w.Write(m.Sender, m.Received, lettersOf(mboxLetters, m.Flags), content)
+		return e.add(ctx, f, w, name, m)
 	})
 	if err := errors.Join(err, w.Flush(), f.Sync(), f.Close()); err != nil {
 		return errors.Join(err, os.Remove(part))
@@ -235,4 +256,38 @@ func (e *export) toMbox(ctx context.Context, path, name string) error {
 		return err
 	}
 	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// add writes a message behind the others of an mbox, all of it or nothing.
+func (e *export) add(ctx context.Context, f *os.File, w *mbox.Writer, name string, m control.ExportMessage) error {
+	content, err := e.open(ctx, name, m)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	start, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	start += int64(w.Buffered())
+	if err := w.Write(m.Sender, m.Received, lettersOf(mboxLetters, m.Flags), content); err != nil {
+		if failed := cutBack(f, w, start); failed != nil { // which matters more than that the message is damaged
+			return failed
+		}
+		return err
+	}
+	e.done++
+	return nil
+}
+
+// cutBack takes from an mbox what was written from start on.
+func cutBack(f *os.File, w *mbox.Writer, start int64) error {
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if err := f.Truncate(start); err != nil {
+		return err
+	}
+	_, err := f.Seek(start, io.SeekStart)
+	return err
 }

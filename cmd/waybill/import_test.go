@@ -100,6 +100,20 @@ func TestImportExport(t *testing.T) {
 	}
 }
 
+// TestImportIntoANewAccount: the first import into an account that was removed and made again succeeds, though the server knew
+// the mailboxes of the other.
+func TestImportIntoANewAccount(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "")
+	s.start()
+	in := writeMaildir(t, 3)
+	for range 2 {
+		s.do(0, "account", "add", "again@example.test", "--password-stdin")
+		s.expect(s.do(0, "import", "again@example.test", "--maildir", in), "5 messages imported")
+		s.do(0, "account", "rm", "again@example.test", "--yes")
+	}
+}
+
 // TestImportGoesOn: an import that was killed or interrupted again and again, and whose server was killed, ends with each
 // message once.
 func TestImportGoesOn(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
+	"strconv"
 
 	"waybill/internal/mail"
 )
@@ -18,6 +19,10 @@ const (
 	messageField = "Waybill-Message"
 	accountField = "Waybill-Account"
 )
+
+// endField is a trailer behind a message that is exported: the status with which its reading ended, for damage may turn up on
+// the way.
+const endField = "Waybill-End"
 
 // importing files the messages of a request as they come.
 func importing(node Node) http.HandlerFunc {
@@ -62,10 +67,32 @@ func contents(node Node) http.HandlerFunc {
 		}
 		defer content.Close()
 		w.Header().Set("Content-Type", "message/rfc822")
-		if _, err := io.Copy(w, content); err != nil {
+		w.Header().Set("Trailer", endField)
+		end := http.StatusOK
+		from := &watched{r: content}
+		if _, err := io.Copy(w, from); err != nil && from.err == nil {
 			panic(http.ErrAbortHandler) // so that the client sees that it has not all of it
 		}
+		if from.err != nil {
+			end = statusOf(from.err)
+		}
+		w.Header().Set(endField, strconv.Itoa(end))
 	}
+}
+
+// watched keeps the error with which reading ended, to tell it from one of writing.
+type watched struct {
+	r   io.Reader
+	err error
+}
+
+// Read implements io.Reader.
+func (f *watched) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	if err != io.EOF {
+		f.err = err
+	}
+	return n, err
 }
 
 // statusOf tells the errors of Content apart.
@@ -155,13 +182,43 @@ func (c *Client) Content(ctx context.Context, q ExportQuery) (io.ReadCloser, err
 	}
 	if resp.StatusCode != http.StatusOK {
 		_, err := readAnswer[nothing](resp)
-		switch resp.StatusCode {
-		case http.StatusGone:
-			err = ErrGone
-		case http.StatusInternalServerError:
-			err = ErrDamaged
+		if told := errorOf(resp.StatusCode); told != nil {
+			err = told
 		}
 		return nil, err
 	}
-	return resp.Body, nil
+	return &received{resp}, nil
 }
+
+// errorOf is the error of Content that a status tells, or nil if it tells none.
+func errorOf(status int) error {
+	switch status {
+	case http.StatusGone:
+		return ErrGone
+	case http.StatusInternalServerError:
+		return ErrDamaged
+	}
+	return nil
+}
+
+// received is a message that is exported, which ends well only if the server said so behind it.
+type received struct{ resp *http.Response }
+
+// Read implements io.Reader.
+func (r *received) Read(p []byte) (int, error) {
+	n, err := r.resp.Body.Read(p)
+	if err != io.EOF {
+		return n, err
+	}
+	end, _ := strconv.Atoi(r.resp.Trailer.Get(endField))
+	if end == http.StatusOK {
+		return n, io.EOF
+	}
+	if err = errorOf(end); err == nil {
+		err = fmt.Errorf("the message broke off: %w", io.ErrUnexpectedEOF)
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (r *received) Close() error { return r.resp.Body.Close() }

@@ -40,7 +40,8 @@ type Node interface {
 	// returns, until io.EOF, in durable batches, and returns how many were new.
 	Imported(ctx context.Context, account mail.Address, keys []string) ([]bool, error)
 	Import(ctx context.Context, account mail.Address, next func() (ImportMessage, error)) (int, error)
-	// Export returns some messages of a mailbox behind a UID; Content opens one of them, or says ErrGone or ErrDamaged.
+	// Export returns some messages of a mailbox behind a UID; Content opens one of them, or says ErrGone or ErrDamaged,
+	// as reading it may.
 	Export(ctx context.Context, q ExportQuery) (ExportPage, error)
 	Content(ctx context.Context, q ExportQuery) (io.ReadCloser, error)
 

@@ -119,8 +119,11 @@ func find(snap store.Snapshot, account, name string) (box, error) {
 // look finds a mailbox and remembers it for File: whoever meets a conflict there need only look to be right the next time.
 func (m *Mailboxes) look(snap store.Snapshot, account, name string) (box, error) {
 	x, err := find(snap, account, name)
-	if err == nil {
+	switch {
+	case err == nil:
 		m.found.put(boxName{account, canonical(name)}, x)
+	case errors.Is(err, ErrNoMailbox):
+		m.found.forget(boxName{account, canonical(name)})
 	}
 	return x, err
 }

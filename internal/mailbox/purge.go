@@ -22,7 +22,8 @@ func (m *Mailboxes) Abandon(b *store.Batch, account string) {
 }
 
 // Purge deletes what was abandoned or in mailboxes that were removed, in batches, and returns how many messages that were.
-// What a stop leaves is deleted by the next call. Calls wait for one another. Errors: a done context, those of the store.
+// What a stop leaves is deleted by the next call. Calls wait for one another. Where one mailbox cannot be read, the others are
+// deleted all the same. Errors: a done context, those of the store, joined.
 func (m *Mailboxes) Purge(ctx context.Context) (messages int, err error) {
 	m.purging.Lock()
 	defer m.purging.Unlock()
@@ -30,14 +31,19 @@ func (m *Mailboxes) Purge(ctx context.Context) (messages int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("purge: %w", err)
 	}
+	var failed []error
 	for _, x := range marked {
 		n, err := m.purge(ctx, x)
 		messages += n
-		if err != nil {
-			return messages, fmt.Errorf("purge %s: %w", x.Account, err)
+		if err == nil {
+			continue
+		}
+		failed = append(failed, fmt.Errorf("purge %s: %w", x.Account, err))
+		if ctx.Err() != nil || !isDamage(err) {
+			break
 		}
 	}
-	return messages, nil
+	return messages, errors.Join(failed...)
 }
 
 func (m *Mailboxes) purge(ctx context.Context, x keys.Box) (messages int, err error) {

@@ -1,7 +1,9 @@
 package mailbox
 
 import (
+	"bytes"
 	"errors"
+	"iter"
 	"sync"
 	"testing"
 	"time"
@@ -97,5 +99,64 @@ func TestPurgesAtOnce(t *testing.T) {
 	all.Wait()
 	if got := f.counter(keys.Octets(alice)); got != left || purged != n {
 		t.Errorf("%d octets, want %d; %d messages purged, want %d", got, left, purged, n)
+	}
+}
+
+// damagedRange is a store part of which cannot be scanned.
+type damagedRange struct {
+	store.Store
+	prefix []byte
+	err    error
+}
+
+type damagedSnapshot struct {
+	store.Snapshot
+	of damagedRange
+}
+
+func (d damagedRange) Snapshot() (store.Snapshot, error) {
+	snap, err := d.Store.Snapshot()
+	return damagedSnapshot{snap, d}, err
+}
+
+func (d damagedSnapshot) Scan(r store.Range) iter.Seq2[store.Entry, error] {
+	if bytes.HasPrefix(r.Start, d.of.prefix) {
+		return func(yield func(store.Entry, error) bool) { yield(store.Entry{}, d.of.err) }
+	}
+	return d.Snapshot.Scan(r)
+}
+
+// TestPurgeGoesOnAfterDamage: a removed mailbox that cannot be read is told, and the others are deleted; a store that is gone
+// ends the purge.
+func TestPurgeGoesOnAfterDamage(t *testing.T) {
+	t.Parallel()
+	torn := errors.New("a torn block")
+	for _, broken := range []error{torn, store.ErrUnavailable} {
+		f := newFixture(t)
+		m := f.message("shared\r\n")
+		for _, name := range []string{"A", "B"} {
+			if err := f.create(name, now); err != nil {
+				t.Fatal(err)
+			}
+			f.file(alice, name, m)
+			if err := f.try(func(b *store.Batch) error { return f.Remove(t.Context(), b, alice, name) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		marked, err := f.abandoned()
+		if err != nil || len(marked) != 2 {
+			t.Fatal(marked, err)
+		}
+		want := 0
+		if broken == torn {
+			want = 1
+		}
+		damaged := New(damagedRange{f.st, marked[0].Messages(), broken}, f.bodies)
+		if n, err := damaged.Purge(t.Context()); n != want || !errors.Is(err, broken) {
+			t.Errorf("%v: %d messages purged, %v", broken, n, err)
+		}
+		if n, err := f.Purge(t.Context()); n != 2-want || err != nil {
+			t.Errorf("%v: %d messages purged afterwards, %v", broken, n, err)
+		}
 	}
 }

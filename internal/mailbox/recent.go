@@ -32,3 +32,9 @@ func (r *recentBoxes) put(n boxName, x box) {
 	}
 	r.known[n] = x
 }
+
+func (r *recentBoxes) forget(n boxName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.known, n)
+}

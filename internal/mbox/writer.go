@@ -74,6 +74,9 @@ func (w *Writer) status(flags string) {
 // Flush writes out what is buffered.
 func (w *Writer) Flush() error { return w.out.Flush() }
 
+// Buffered is how many octets of what was written are not in the file yet.
+func (w *Writer) Buffered() int { return w.out.Buffered() }
+
 // ownFields passes a message on without the Status fields in its header.
 type ownFields struct {
 	out   io.Writer

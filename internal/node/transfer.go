@@ -17,7 +17,6 @@ import (
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
 	"waybill/internal/store/keys"
-	"waybill/internal/store/record"
 	"waybill/internal/trail"
 )
 
@@ -238,23 +237,43 @@ func (k *core) Content(ctx context.Context, q control.ExportQuery) (io.ReadClose
 		return nil, fmt.Errorf("message %d of %s: %w", q.After, q.Mailbox, control.ErrGone)
 	}
 	content, err := k.mailboxes.Open(ctx, l.Entries[0])
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, record.ErrCorrupt) {
+	if err != nil {
 		return nil, k.lost(ctx, q, err)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return content, nil
+	return &exported{content: content, lost: func(err error) error { return k.lost(ctx, q, err) }}, nil
 }
 
-// lost tells a message whose content is missing from one that was expunged, and its content deleted, since it was looked up.
-func (k *core) lost(ctx context.Context, q control.ExportQuery, missing error) error {
+// exported is the content of a message. It tells what goes wrong on the way as Content does.
+type exported struct {
+	content io.ReadCloser
+	lost    func(error) error
+}
+
+// Read implements io.Reader.
+func (x *exported) Read(p []byte) (int, error) {
+	n, err := x.content.Read(p)
+	if err != nil && err != io.EOF {
+		err = x.lost(err)
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (x *exported) Close() error { return x.content.Close() }
+
+// lost tells a message whose content cannot be read from one that was expunged, and its content deleted, since it was looked
+// up. Where the store as a whole cannot be read, or nobody waits any more, the message is not to blame.
+func (k *core) lost(ctx context.Context, q control.ExportQuery, cause error) error {
+	if ctx.Err() != nil || errors.Is(cause, store.ErrUnavailable) || errors.Is(cause, store.ErrClosed) {
+		return cause
+	}
 	l, err := k.mailboxes.Page(ctx, q.Account.Key(), q.Mailbox, q.After-1, 1)
 	if err != nil {
 		return err
 	}
-	if len(l.Entries) == 0 || l.Entries[0].UID != q.After {
+	there := len(l.Entries) > 0 && l.Entries[0].UID == q.After || slices.Contains(l.Damaged, q.After)
+	if !there {
 		return fmt.Errorf("message %d of %s: %w", q.After, q.Mailbox, control.ErrGone)
 	}
-	return fmt.Errorf("message %d of %s: %w: %w", q.After, q.Mailbox, control.ErrDamaged, missing)
+	return fmt.Errorf("message %d of %s: %w: %w", q.After, q.Mailbox, control.ErrDamaged, cause)
 }

@@ -15,6 +15,9 @@ func (s *session) addRecipient(who mail.Address, r spool.Recipient) (added bool)
 		first := &s.tx.recipients[i]
 		same := first.ForwardPath == r.ForwardPath && first.Original == r.Original
 		if report, ok := merge(first.Report, r.Report, same); ok {
+			if !same && namesSecond(first.Report, r.Report) {
+				first.ForwardPath, first.Original = r.ForwardPath, r.Original
+			}
 			first.Report = report
 			return false
 		}
@@ -60,6 +63,13 @@ func merge(a, b mail.Report, same bool) (mail.Report, bool) {
 		merged.Original = b.Original
 	}
 	return merged, true
+}
+
+// namesSecond says whether what is reported on one copy for a and b is to name the address of b: it asked to hear of success
+// and a did not, or a asked to hear nothing (RFC 3461 §4.1).
+func namesSecond(a, b mail.Report) bool {
+	wantsA, wantsB := wishes(a.Notify), wishes(b.Notify)
+	return wantsB != 0 && (wantsA == 0 || wantsB&^wantsA&mail.NotifySuccess != 0)
 }
 
 // wishes is a NOTIFY without what is only said in other words (RFC 3461 §4.1).

@@ -78,6 +78,45 @@ func TestOneCopyForSeveralAliases(t *testing.T) {
 	}
 }
 
+// TestReportNamesWhoAsked: where two addresses of one person share a copy, the report names the one that asked for it, and
+// never one that asked for none (RFC 3461 §4.1).
+func TestReportNamesWhoAsked(t *testing.T) {
+	t.Parallel()
+	const never, success, failure = mail.NotifyNever, mail.NotifySuccess, mail.NotifyFailure
+	alice := mail.Address{Local: "alice", Domain: "a.test"}
+	tagged, alias := mail.Address{Local: "alice+x", Domain: "a.test"}, mail.Address{Local: "sales", Domain: "a.test"}
+	for _, test := range []struct {
+		first, second mail.Notify
+		namesSecond   bool // the report is under the second address
+	}{
+		{never, success, true},
+		{never, failure, true},
+		{never, 0, true},
+		{failure, success, true},
+		{0, success | failure, true},
+		{success, never, false},
+		{success, failure, false},
+		{0, failure, false},
+		{never, never, false},
+	} {
+		for _, byAlias := range []bool{false, true} {
+			s := &session{r: &Receiver{}}
+			second := directory.Target{Path: tagged, Account: directory.Account{Address: alice}}
+			s.addTarget(alice, mail.Report{Notify: test.first}, false, directory.Target{Path: alice, Account: second.Account})
+			s.addTarget(alias, mail.Report{Notify: test.second}, byAlias, second)
+			want, original := alice, mail.Address{}
+			if test.namesSecond {
+				if want = tagged; byAlias {
+					original = alias
+				}
+			}
+			if len(s.tx.recipients) != 1 || s.tx.recipients[0].ForwardPath != want || s.tx.recipients[0].Original != original {
+				t.Errorf("%d and %d, alias %v: %+v", test.first, test.second, byAlias, s.tx.recipients)
+			}
+		}
+	}
+}
+
 // TestReportsOfAnAlias: one with several targets is reported as expanded, if success is asked for, and its targets are told of
 // the rest; one with a single target passes on what was asked (RFC 3461 §5.2.7).
 func TestReportsOfAnAlias(t *testing.T) {
