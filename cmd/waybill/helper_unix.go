@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -57,10 +58,14 @@ func startHelper(conf config.Config, file string, std streams, uid, gid int) (ad
 		return failed(err)
 	}
 	said := make([]byte, len(helperReady))
-	if _, err := io.ReadFull(stdout, said); err != nil || string(said) != helperReady {
+	_, err = io.ReadFull(stdout, said)
+	if string(said) == helperInUse {
+		return nil, errors.Join(inUse(conf.Data), stdin.Close(), cmd.Wait())
+	}
+	if err != nil || string(said) != helperReady {
 		return failed(errors.Join(stdin.Close(), cmd.Wait()))
 	}
-	return &helper{control.NewClient(conf.Data), cmd, stdin}, nil
+	return &helper{control.NewClientOf(filepath.Join(conf.Data, helperSocket)), cmd, stdin}, nil
 }
 
 // Close ends the process when it has closed the store.

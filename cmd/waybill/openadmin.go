@@ -43,7 +43,7 @@ func openAdmin(conf config.Config, file string, std streams) (admin, error) {
 
 // lockedTries is how often a store is tried that is in use by a process that cannot be spoken to: a command that ends soon, or
 // a server that starts or ends.
-const lockedTries = 20
+const lockedTries = 50
 
 // openOrReach opens the store, or speaks to the process that has it open.
 func openOrReach(conf config.Config, log *slog.Logger) (admin, error) {
@@ -59,10 +59,14 @@ func openOrReach(conf config.Config, log *slog.Logger) (admin, error) {
 			return client, nil
 		}
 		if try == lockedTries {
-			return nil, fmt.Errorf("another command or server uses the store in %s; try again", conf.Data)
+			return nil, inUse(conf.Data)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+func inUse(data string) error {
+	return fmt.Errorf("another command or server uses the store in %s; try again: %w", data, pebble.ErrLocked)
 }
 
 // openForeign speaks to the server; where none runs, root to a process of its own that has the owner's rights.
@@ -104,12 +108,19 @@ func userName(uid int) string {
 	return "#" + strconv.Itoa(uid)
 }
 
-// helperCommand serves the control socket of a server that does not run, until its standard input ends. Root starts it as the
+// helperCommand serves a socket like that of a server, which does not run, until its standard input ends. Root starts it as the
 // owner of the store (startHelper), and so reaches and writes its own files itself, and the store's never.
 type helperCommand struct{ configFlag }
 
-// helperReady is the line that it prints when it can be spoken to.
-const helperReady = "ready\n"
+// What it prints when it can be spoken to, or when others have the store open. The lines have the same length.
+const (
+	helperReady = "ready\n"
+	helperInUse = "inuse\n"
+)
+
+// helperSocket is the name of its socket: not the server's, so that nobody but who started it relies on it. Who holds the
+// store's lock has the name.
+const helperSocket = "helper.sock"
 
 func (c *helperCommand) Run(ctx context.Context, std streams) error {
 	conf, err := config.Load(c.Config)
@@ -118,14 +129,15 @@ func (c *helperCommand) Run(ctx context.Context, std streams) error {
 	}
 	log := logger(std, false)
 	opened, err := openOrReach(conf, log)
-	if err != nil {
+	if err != nil && !errors.Is(err, pebble.ErrLocked) {
 		return err
 	}
 	offline, ok := opened.(*node.Offline)
-	if !ok {
-		return errors.Join(errReported, opened.Close()) // whoever started it finds the other, too
+	if !ok { // or a server answers, whom whoever started this finds, too
+		_, err := io.WriteString(std.out, helperInUse)
+		return err
 	}
-	socket, err := control.Listen(filepath.Join(conf.Data, control.SocketName), offline, log)
+	socket, err := control.Listen(filepath.Join(conf.Data, helperSocket), offline, log)
 	if err != nil {
 		return errors.Join(err, offline.Close())
 	}
@@ -133,5 +145,5 @@ func (c *helperCommand) Run(ctx context.Context, std streams) error {
 	if err == nil {
 		_, err = io.Copy(io.Discard, std.in) // whoever started it is gone then, however it ended
 	}
-	return errors.Join(err, socket.Shutdown(ctx), offline.Close()) // other commands may have found it
+	return errors.Join(err, socket.Shutdown(ctx), offline.Close())
 }

@@ -27,8 +27,10 @@ var _ Node = (*Client)(nil)
 const patience = 24 * time.Hour
 
 // NewClient returns a client for the server with that data directory.
-func NewClient(data string) *Client {
-	path := filepath.Join(data, SocketName)
+func NewClient(data string) *Client { return NewClientOf(filepath.Join(data, SocketName)) }
+
+// NewClientOf returns a client for the server that listens on the socket of that path.
+func NewClientOf(path string) *Client {
 	return &Client{path: path, http: http.Client{
 		Timeout: patience,
 		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
