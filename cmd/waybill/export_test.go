@@ -104,11 +104,15 @@ func TestExportFollowsNoLink(t *testing.T) {
 	}
 }
 
-// large is how many octets a line of a large message is repeated for: its body has several chunks.
+// large is how many octets a large message has, so that its body has several chunks.
 const large = 900 << 10
 
+// medium is a body of one chunk. To say which bit of a block is wrong the engine tries them all: that takes the square of its
+// size, a minute for 256 KiB.
+const medium = 12 << 10
+
 // withLarge returns a Maildir of n messages, the UIDs of some of which have a large body.
-func withLarge(t *testing.T, n int) string {
+func withLarge(t *testing.T, n, large int) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "Maildir")
 	for _, sub := range []string{"cur", "new", "tmp"} {
@@ -151,15 +155,17 @@ func texts(t *testing.T, dir string) map[string]bool {
 // of a Maildir and of an mbox; all others come whole.
 func TestExportOutlivesTheDisk(t *testing.T) {
 	const n = 30
-	harm := map[string]func(*testing.T, *server){"a chunk is gone": loseChunks, "octets flipped": flipBlobs}
-	for name, harm := range harm {
+	for name, harm := range map[string]struct {
+		do   func(*testing.T, *server)
+		size int
+	}{"a chunk is gone": {loseChunks, large}, "octets flipped": {flipBlobs, medium}} {
 		for _, running := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, running=%v", name, running), func(t *testing.T) {
 				t.Parallel()
 				s := newServer(t, "")
-				in := withLarge(t, n)
+				in := withLarge(t, n, harm.size)
 				s.do(0, "import", testUser, "--maildir", in)
-				harm(t, s)
+				harm.do(t, s)
 				if running {
 					s.start()
 				}
