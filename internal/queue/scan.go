@@ -9,6 +9,7 @@ import (
 	"waybill/internal/mail"
 	"waybill/internal/spool"
 	"waybill/internal/store"
+	"waybill/internal/store/record"
 )
 
 const (
@@ -216,7 +217,11 @@ func (q *Queue) leaveAlone(id mail.ID, err error) {
 		return
 	}
 	q.unreadable[id] = true
-	q.Logger.Error("a message in the queue cannot be read and is left alone; it can be dropped: waybill queue drop "+string(id), "message", id, "error", err)
+	what := "a message in the queue cannot be read and is left alone"
+	if errors.Is(err, record.ErrCorrupt) { // of others the disk may know more later
+		what += "; it can be dropped: waybill queue drop " + string(id)
+	}
+	q.Logger.Error(what, "message", id, "error", err)
 }
 
 // forget drops what need not be remembered any more.

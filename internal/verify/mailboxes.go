@@ -90,34 +90,37 @@ func (v *verifier) box(e store.Entry) {
 	v.owner(account).boxes++
 }
 
-func (v *verifier) boxNumber(e store.Entry) {
-	account, rest, ok := keys.ParseOwner(e.Key)
+// ofAccount returns the account of a key that has nothing else in it; ok is false if it has, which is told.
+func (v *verifier) ofAccount(e store.Entry) (name string, ok bool) {
+	name, rest, ok := keys.ParseOwner(e.Key)
 	if !ok || len(rest) > 0 {
 		v.malformed(e)
-		return
+		return "", false
 	}
-	v.owner(account).numbers = v.counter(e)
+	return name, true
+}
+
+func (v *verifier) boxNumber(e store.Entry) {
+	if name, ok := v.ofAccount(e); ok {
+		v.owner(name).numbers = v.counter(e)
+	}
 }
 
 // uidValidity looks at the newest one of an account, which outlives it.
 func (v *verifier) uidValidity(e store.Entry) {
-	account, rest, ok := keys.ParseOwner(e.Key)
-	if !ok || len(rest) > 0 {
-		v.malformed(e)
+	name, ok := v.ofAccount(e)
+	if !ok {
 		return
 	}
 	if _, err := mailbox.DecodeUIDValidity(e.Value); err != nil {
-		v.found(Damage, "the newest UIDVALIDITY of "+account, "it cannot be read, and no mailbox can be created: %v", err)
+		v.found(Damage, "the newest UIDVALIDITY of "+name, "it cannot be read, and no mailbox can be created: %v", err)
 	}
 }
 
 func (v *verifier) octets(e store.Entry) {
-	account, rest, ok := keys.ParseOwner(e.Key)
-	if !ok || len(rest) > 0 {
-		v.malformed(e)
-		return
+	if name, ok := v.ofAccount(e); ok {
+		v.owner(name).counted = v.counter(e)
 	}
-	v.owner(account).counted = v.counter(e)
 }
 
 func (v *verifier) boxCounter(e store.Entry) {

@@ -1,10 +1,7 @@
 package pebble
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -15,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"waybill/internal/store"
+	"waybill/internal/store/storetest"
 )
 
 // BenchmarkCommit measures durable commits of one body of 8 KiB with four small keys, as accepting a message
@@ -50,7 +47,7 @@ func benchmarkCommit(b *testing.B, writers int) {
 	for range writers {
 		wg.Go(func() {
 			for n := next.Add(1); n <= int64(b.N); n = next.Add(1) {
-				if _, err := s.Commit(context.Background(), acceptance(n, body)); err != nil {
+				if _, err := s.Commit(context.Background(), storetest.Acceptance(n, body)); err != nil {
 					b.Error(err)
 					return
 				}
@@ -65,19 +62,6 @@ func benchmarkCommit(b *testing.B, writers int) {
 	}
 	b.ReportMetric(float64(written()-before)/float64(b.N), "writtenB/op")
 	b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/float64(b.N), "cpu-µs/op")
-}
-
-// acceptance is a batch like that of an accepted message.
-func acceptance(n int64, body []byte) *store.Batch {
-	var id [16]byte
-	binary.BigEndian.PutUint64(id[:], uint64(n)*0x9e3779b97f4a7c15)
-	batch := &store.Batch{}
-	batch.Put(append([]byte("body/"), id[:]...), body)
-	batch.Put(fmt.Appendf(nil, "ref/%x/spool/%d", id, n), nil)
-	batch.Create(fmt.Appendf(nil, "spool/%012d", n), bytes.Repeat([]byte("r"), 250))
-	batch.Put(fmt.Appendf(nil, "due/%012d", n), nil)
-	batch.Put(fmt.Appendf(nil, "trail/20261123/%012d/1", n), bytes.Repeat([]byte("t"), 700))
-	return batch
 }
 
 // cpuTime returns what this process has used, which says more than a rate on a machine that others use too.

@@ -149,17 +149,13 @@ func (g *generation) count(b *store.Batch) ([]int64, error) {
 	}
 	numbers := make([]int64, len(b.Counters))
 	for i := range b.Counters {
-		c := &b.Counters[i]
 		n, err := g.counter(b, numbers[:i])
 		if err != nil {
 			return nil, err
 		}
-		sum := n + c.Add
-		over := c.Add > 0 && (sum < n || c.Limit != 0 && sum > c.Limit)
-		if over || c.Add < 0 && sum > n {
-			return nil, fmt.Errorf("%w: counter %q is %d, adding %d", store.ErrLimit, c.Key, n, c.Add)
+		if numbers[i], err = b.Counters[i].Advance(n); err != nil {
+			return nil, err
 		}
-		numbers[i] = sum
 	}
 	return numbers, nil
 }

@@ -34,7 +34,7 @@ var writes = sync.Pool{New: func() any { return new(write) }}
 
 // encode lays out b in the order of evaluation: counters, delete ranges, deletes, puts.
 func encode(db *pebble.DB, b *store.Batch) (*write, error) {
-	if err := checkSlots(b); err != nil {
+	if err := b.CheckSlots(); err != nil {
 		return nil, err
 	}
 	w := writes.Get().(*write)
@@ -146,27 +146,6 @@ func bounds(r store.Range) (start, end []byte) {
 		return start, []byte{userPrefix + 1}
 	}
 	return start, append([]byte{userPrefix}, r.End...)
-}
-
-func checkSlots(b *store.Batch) error {
-	for i := range b.Puts {
-		put := &b.Puts[i]
-		for _, s := range put.KeySlots {
-			if !fits(s, len(put.Key), len(b.Counters)) {
-				return fmt.Errorf("store: put %d: slot %+v does not fit the key", i, s)
-			}
-		}
-		for _, s := range put.ValueSlots {
-			if !fits(s, len(put.Value), len(b.Counters)) {
-				return fmt.Errorf("store: put %d: slot %+v does not fit the value", i, s)
-			}
-		}
-	}
-	return nil
-}
-
-func fits(s store.Slot, size, counters int) bool {
-	return (s.Width == 4 || s.Width == 8) && s.At >= 0 && s.At+s.Width <= size && s.Counter >= 0 && s.Counter < counters
 }
 
 func uvarintSize(n int) int {

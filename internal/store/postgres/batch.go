@@ -23,20 +23,7 @@ func check(b *store.Batch) error {
 	if n := sizeOf(b); n > maxBatch {
 		return fmt.Errorf("store: a batch of %d octets, at most %d are possible", n, maxBatch)
 	}
-	for i := range b.Puts {
-		put := &b.Puts[i]
-		for _, s := range put.KeySlots {
-			if !fits(s, len(put.Key), len(b.Counters)) {
-				return fmt.Errorf("store: put %d: slot %+v does not fit the key", i, s)
-			}
-		}
-		for _, s := range put.ValueSlots {
-			if !fits(s, len(put.Value), len(b.Counters)) {
-				return fmt.Errorf("store: put %d: slot %+v does not fit the value", i, s)
-			}
-		}
-	}
-	return nil
+	return b.CheckSlots()
 }
 
 func longestKey(b *store.Batch) (n int) {
@@ -53,10 +40,6 @@ func longestKey(b *store.Batch) (n int) {
 		n = max(n, len(b.Puts[i].Key))
 	}
 	return n
-}
-
-func fits(s store.Slot, size, counters int) bool {
-	return (s.Width == 4 || s.Width == 8) && s.At >= 0 && s.At+s.Width <= size && s.Counter >= 0 && s.Counter < counters
 }
 
 // arenas pools the memory of copies; larger ones are rare and not kept.

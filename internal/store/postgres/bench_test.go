@@ -1,9 +1,7 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -18,6 +16,7 @@ import (
 
 	"waybill/internal/store"
 	"waybill/internal/store/postgres/pgtest"
+	"waybill/internal/store/storetest"
 )
 
 // BenchmarkCommit measures durable commits of one body of 8 KiB with four small keys, as accepting a message makes them,
@@ -31,14 +30,14 @@ func BenchmarkCommit(b *testing.B) {
 			b.Run("store/"+name, func(b *testing.B) {
 				s := benchStore(b, server, server.Schema(b), writers, func() {})
 				measure(b, server, callers, func(n int64, body []byte) error {
-					_, err := s.Commit(context.Background(), acceptance(n, body))
+					_, err := s.Commit(context.Background(), storetest.Acceptance(n, body))
 					return err
 				})
 			})
 			b.Run("bare/"+name, func(b *testing.B) {
 				bare := newBare(b, server.SocketURL(server.Schema(b)), writers)
 				defer bare.close()
-				measure(b, server, callers, func(n int64, body []byte) error { return bare.commit(acceptance(n, body)) })
+				measure(b, server, callers, func(n int64, body []byte) error { return bare.commit(storetest.Acceptance(n, body)) })
 			})
 		}
 	}
@@ -57,7 +56,7 @@ func BenchmarkStorage(b *testing.B) {
 				server.Exec(b, "ALTER TABLE waybill_kv ALTER value "+sql, schema)
 			})
 			measure(b, server, 64, func(n int64, body []byte) error {
-				_, err := s.Commit(context.Background(), acceptance(n, body))
+				_, err := s.Commit(context.Background(), storetest.Acceptance(n, body))
 				return err
 			})
 		})
@@ -141,19 +140,6 @@ func text(size int) []byte {
 		b = append(append(b, words[rand.IntN(len(words))]...), " \r\n"[rand.IntN(12)/11])
 	}
 	return b[:size]
-}
-
-// acceptance is a batch like that of an accepted message.
-func acceptance(n int64, body []byte) *store.Batch {
-	var id [16]byte
-	binary.BigEndian.PutUint64(id[:], uint64(n)*0x9e3779b97f4a7c15)
-	batch := &store.Batch{}
-	batch.Put(append([]byte("body/"), id[:]...), body)
-	batch.Put(fmt.Appendf(nil, "ref/%x/spool/%d", id, n), nil)
-	batch.Create(fmt.Appendf(nil, "spool/%012d", n), bytes.Repeat([]byte("r"), 250))
-	batch.Put(fmt.Appendf(nil, "due/%012d", n), nil)
-	batch.Put(fmt.Appendf(nil, "trail/20261123/%012d/1", n), bytes.Repeat([]byte("t"), 700))
-	return batch
 }
 
 // bare puts the rows of those who wait into one INSERT, over some connections. Nothing is checked or remembered.

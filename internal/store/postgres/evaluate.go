@@ -158,12 +158,10 @@ func (p *plan) count(b *store.Batch) ([]int64, error) {
 				n = numbers[k]
 			}
 		}
-		sum := n + c.Add
-		over := c.Add > 0 && (sum < n || c.Limit != 0 && sum > c.Limit)
-		if over || c.Add < 0 && sum > n {
-			return nil, fmt.Errorf("%w: counter %q is %d, adding %d", store.ErrLimit, c.Key, n, c.Add)
+		var err error
+		if numbers[i], err = c.Advance(n); err != nil {
+			return nil, err
 		}
-		numbers[i] = sum
 	}
 	return numbers, nil
 }
