@@ -172,6 +172,7 @@ func TestLineAfterACrowd(t *testing.T) {
 		for range 11 {
 			r.send("me@a.test", "you@a.test")
 		}
+		synctest.Wait()
 		time.Sleep(time.Second)
 		for range 4 { // while h.test works off what it has
 			r.send("me@a.test", "you@a.test")
