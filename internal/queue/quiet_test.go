@@ -12,32 +12,39 @@ import (
 )
 
 // Three messages at which a host breaks the connection do not keep others from being tried: they wait for a minute at most,
-// whatever the schedule says.
+// whatever the schedule says, and so does one whose turn had come already.
 func TestQuietReplacesNoAttempt(t *testing.T) {
-	bubble(t, func(r *rig) {
-		r.options.Retry = []time.Duration{4 * time.Hour}
-		r.remote.answer = func(a spool.Attempt, i int) mail.Status {
-			if strings.HasPrefix(a.Item.Recipients[i].ForwardPath.Local, "poison") {
-				return mail.NewStatus(451, "4.4.2", "connection lost during the content")
-			}
-			return mail.NewStatus(250, "2.0.0", "ok")
-		}
-	}, func(t *testing.T, r *rig) {
-		for range failureLimit {
-			r.send("me@a.test", "poison@b.test")
-		}
-		synctest.Wait()
-		id := r.send("me@a.test", "good@b.test")
-		synctest.Wait()
-		if n := r.remote.tried("good@b.test"); n != 0 {
-			t.Errorf("%d attempts at a next hop that is left alone", n)
-		}
-		time.Sleep(quietTime)
-		synctest.Wait()
-		if item := r.load(id); item != nil {
-			t.Errorf("after %d attempts: %+v", r.remote.tried("good@b.test"), item)
-		}
-	})
+	for name, waiting := range map[string]bool{"it comes later": false, "it was waiting": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(r *rig) {
+				r.options.Retry = []time.Duration{4 * time.Hour}
+				r.options.RemoteWorkers = 1
+				r.remote.answer = func(a spool.Attempt, i int) mail.Status {
+					if strings.HasPrefix(a.Item.Recipients[i].ForwardPath.Local, "poison") {
+						return mail.NewStatus(451, "4.4.2", "connection lost during the content")
+					}
+					return mail.NewStatus(250, "2.0.0", "ok")
+				}
+			}, func(t *testing.T, r *rig) {
+				for range failureLimit {
+					r.send("me@a.test", "poison@b.test")
+				}
+				if !waiting {
+					synctest.Wait()
+				}
+				id := r.send("me@a.test", "good@b.test")
+				synctest.Wait()
+				if n := r.remote.tried("good@b.test"); n != 0 && !waiting {
+					t.Errorf("%d attempts at a next hop that is left alone", n)
+				}
+				time.Sleep(quietTime)
+				synctest.Wait()
+				if item := r.load(id); item != nil {
+					t.Errorf("after %d attempts: %+v", r.remote.tried("good@b.test"), item)
+				}
+			})
+		})
+	}
 }
 
 // What waits in memory when the routes change goes where they lead then; nothing is tried on the old way, and nothing counted.
