@@ -19,20 +19,18 @@ type chunkWriter struct {
 	grouped bool // the replies to the commands before the chunk may come meanwhile
 }
 
-// errSize marks content that has another size than the one announced.
-type errSize struct{ announced, written int64 }
-
-func (e errSize) Error() string {
-	if e.written > e.announced {
-		return fmt.Sprintf("the content has more octets than the %d that were announced", e.announced)
+// wrongSize says that content has another size than the one announced.
+func wrongSize(announced, written int64) error {
+	if written > announced {
+		return fmt.Errorf("the content has more octets than the %d that were announced", announced)
 	}
-	return fmt.Sprintf("the content has %d octets, not the %d that were announced", e.written, e.announced)
+	return fmt.Errorf("the content has %d octets, not the %d that were announced", written, announced)
 }
 
 // Write implements io.Writer.
 func (w *chunkWriter) Write(p []byte) (int, error) {
 	if int64(len(p)) > w.left {
-		return 0, errSize{w.size, w.size - w.left + int64(len(p))}
+		return 0, wrongSize(w.size, w.size-w.left+int64(len(p)))
 	}
 	for rest := p; len(rest) > 0; {
 		block := rest[:min(len(rest), maxSpan)]
@@ -66,7 +64,7 @@ func (w *chunkWriter) writeBlock(b []byte) error {
 // finish checks that the chunk is whole.
 func (w *chunkWriter) finish() error {
 	if w.left > 0 {
-		return errSize{w.size, w.size - w.left}
+		return wrongSize(w.size, w.size-w.left)
 	}
 	return nil
 }

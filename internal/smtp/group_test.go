@@ -20,35 +20,24 @@ import (
 // TestOneRoundTrip: a short message is one group, also on a connection that was used before, with TLS and without.
 func TestOneRoundTrip(t *testing.T) {
 	t.Parallel()
-	serverTLS, clientTLS := testTLS(t)
-	for _, secured := range []bool{false, true} {
-		t.Run(fmt.Sprintf("TLS=%t", secured), func(t *testing.T) {
-			var p policies
-			c := connect(t, listen(t, &Server{Hostname: "mail.test", NewSession: p.newSession, TLS: serverTLS}), nil)
-			greet(t, c)
-			if secured {
-				if err := errors.Join(c.StartTLS(t.Context(), clientTLS), c.Hello(t.Context())); err != nil {
-					t.Fatal(err)
-				}
+	withAndWithoutTLS(t, func(t *testing.T, c *Client, p *policies) {
+		random := rand.New(rand.NewPCG(5, 6))
+		for i := range 10 {
+			content := bytes.Repeat([]byte(".line\r\n"), 1+random.IntN(1000))
+			c.Transcript().Cut()
+			r, err := c.Send(t.Context(), Transaction{ReversePath: me, Recipients: []mail.Address{you}, Size: int64(len(content)), Content: pieces{content, random}})
+			if got, _ := p.takeMessage(); err != nil || !r.Data.Success() || got != string(content) {
+				t.Fatal(len(got), r, err)
 			}
-			random := rand.New(rand.NewPCG(5, 6))
-			for i := range 10 {
-				content := bytes.Repeat([]byte(".line\r\n"), 1+random.IntN(1000))
-				c.Transcript().Cut()
-				r, err := c.Send(t.Context(), Transaction{ReversePath: me, Recipients: []mail.Address{you}, Size: int64(len(content)), Content: pieces{content, random}})
-				if got, _ := p.takeMessage(); err != nil || !r.Data.Success() || got != string(content) {
-					t.Fatal(len(got), r, err)
-				}
-				sides := ""
-				for _, line := range c.Transcript().Cut() {
-					sides += string(line.Side)
-				}
-				if sides != "CCC*SSS" {
-					t.Errorf("message %d: %s", i, sides)
-				}
+			sides := ""
+			for _, line := range c.Transcript().Cut() {
+				sides += string(line.Side)
 			}
-		})
-	}
+			if sides != "CCC*SSS" {
+				t.Errorf("message %d: %s", i, sides)
+			}
+		}
+	})
 }
 
 // answered is content whose end is not written before the server has said something.

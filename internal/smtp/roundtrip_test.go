@@ -105,8 +105,8 @@ func randomContent(random *rand.Rand) []byte {
 	return b.Bytes()
 }
 
-func TestContentArrivesAsItWasSent(t *testing.T) {
-	t.Parallel()
+// withAndWithoutTLS plays a client that has said hello against a server, in the clear and under TLS.
+func withAndWithoutTLS(t *testing.T, play func(t *testing.T, c *Client, p *policies)) {
 	serverTLS, clientTLS := testTLS(t)
 	for _, secured := range []bool{false, true} {
 		t.Run(fmt.Sprintf("TLS=%t", secured), func(t *testing.T) {
@@ -118,20 +118,27 @@ func TestContentArrivesAsItWasSent(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			random := rand.New(rand.NewPCG(3, 4))
-			for range 25 {
-				content := randomContent(random)
-				r, err := c.Send(t.Context(), Transaction{ReversePath: me, Recipients: []mail.Address{you},
-					Size: int64(len(content)), Body: mail.Body8BitMIME, Content: pieces{content, random}})
-				if err != nil || !r.Data.Success() {
-					t.Fatal(r, err)
-				}
-				if got, _ := p.takeMessage(); got != string(content) {
-					t.Fatalf("%d octets arrived as %d others", len(content), len(got))
-				}
-			}
+			play(t, c, &p)
 		})
 	}
+}
+
+func TestContentArrivesAsItWasSent(t *testing.T) {
+	t.Parallel()
+	withAndWithoutTLS(t, func(t *testing.T, c *Client, p *policies) {
+		random := rand.New(rand.NewPCG(3, 4))
+		for range 25 {
+			content := randomContent(random)
+			r, err := c.Send(t.Context(), Transaction{ReversePath: me, Recipients: []mail.Address{you},
+				Size: int64(len(content)), Body: mail.Body8BitMIME, Content: pieces{content, random}})
+			if err != nil || !r.Data.Success() {
+				t.Fatal(r, err)
+			}
+			if got, _ := p.takeMessage(); got != string(content) {
+				t.Fatalf("%d octets arrived as %d others", len(content), len(got))
+			}
+		}
+	})
 }
 
 func greet(t testing.TB, c *Client) {
