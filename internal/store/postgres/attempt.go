@@ -58,7 +58,7 @@ func (a *attempt) giveUp() error {
 func (a *attempt) first() error {
 	ctx, cancel := context.WithTimeout(a.w.s.ctx, lockTimeout)
 	defer cancel()
-	a.locked = locked{keys: map[string]stored{}, known: map[store.BatchID]store.Result{}}
+	a.locked = locked{schemas: a.w.s.o.schemas, keys: map[string]stored{}, known: map[store.BatchID]store.Result{}}
 	keys, ids := a.g.names()
 	living := &request{statement: alive, params: [][]byte{int8Param(a.w.id)}}
 	requests := []*request{{statement: begin}, living}
@@ -125,7 +125,7 @@ func (l *locked) numbersRow(v [][]byte) (err error) {
 	if l.bucket, err = readInt8(v[1]); err != nil {
 		return err
 	}
-	return schemaRow(v[2:])
+	return l.schemas.row(v[2:])
 }
 
 // second writes, and commits. From here on nothing is cancelled.

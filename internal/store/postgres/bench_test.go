@@ -65,7 +65,7 @@ func BenchmarkStorage(b *testing.B) {
 
 func benchStore(b *testing.B, server *pgtest.Server, schema string, writers int, prepare func()) *Store {
 	url := server.SocketURL(schema)
-	if err := Migrate(b.Context(), url); err != nil {
+	if _, err := Migrate(b.Context(), url); err != nil {
 		b.Fatal(err)
 	}
 	prepare()

@@ -51,6 +51,7 @@ var advice = map[string]string{
 	"28P01": "the server refuses the password: see user and password in the URL, PGPASSWORD and the password file",
 	"3D000": "there is no such database: see the URL's path",
 	"42501": "the user lacks a privilege on waybill's tables: let their owner run waybill, or GRANT it",
+	"42704": "the server does not know a setting that the URL names: see its parameters",
 	"42P01": "a table is missing: migrate the store, and see search_path in the URL",
 	"53100": "the server's disk is full",
 	"53200": "the server is out of memory",

@@ -16,6 +16,7 @@ type stored struct {
 
 // locked is what a transaction knows before its group is evaluated.
 type locked struct {
+	schemas  *schemas
 	keys     map[string]stored // those that exist
 	known    map[store.BatchID]store.Result
 	versions int64 // the first of versionsOfGroup

@@ -18,3 +18,24 @@ func (s *Store) SweepLater(ctx context.Context, after time.Duration) error {
 	}
 	return k.sweep(ctx)
 }
+
+// Release is another release of this program: it knows the schemas from oldest on, the newest of which these further
+// steps make of ours.
+type Release struct{ schemas }
+
+// NewRelease returns a release that needs schema oldest at least.
+func NewRelease(oldest int64, further ...[]string) *Release {
+	steps := append(append([][]string(nil), migrations...), further...)
+	return &Release{schemas{oldest: oldest, newest: int64(len(steps)), migrations: steps}}
+}
+
+// Open is Open of that release.
+func (r *Release) Open(o Options) (*Store, error) {
+	o.schemas = &r.schemas
+	return Open(o)
+}
+
+// Migrate is Migrate of that release.
+func (r *Release) Migrate(ctx context.Context, url string) (Migration, error) {
+	return r.migrate(ctx, url)
+}

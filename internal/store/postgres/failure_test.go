@@ -406,6 +406,9 @@ func TestOpenRefused(t *testing.T) {
 		{shared.URLAt(server, "top-secret"), "refuses the password", nil},
 		{strings.Replace(shared.URL(), "/postgres?", "/nowhere?", 1), "no such database", nil},
 		{shared.URLAt("127.0.0.1:1", "top-secret"), "refused", nil},
+		{shared.URL("sslmode=verify-full", "sslrootcert=/nowhere/ca.pem"), "open /nowhere/ca.pem: no such file", nil},
+		{shared.URL("sslmode=require"), "refused TLS", nil},
+		{shared.URL("colour=blue"), "does not know a setting", nil},
 		{shared.URL(shared.Schema(t)), "to be migrated", postgres.ErrNoSchema},
 		{newer, "newer release", postgres.ErrNewSchema},
 	} {
@@ -423,7 +426,7 @@ func TestOpenRefused(t *testing.T) {
 			t.Errorf("%v is not %v", err, c.is)
 		}
 	}
-	if err := postgres.Migrate(t.Context(), newer); !errors.Is(err, postgres.ErrNewSchema) {
+	if _, err := postgres.Migrate(t.Context(), newer); !errors.Is(err, postgres.ErrNewSchema) {
 		t.Errorf("migrate: %v", err)
 	}
 }
@@ -467,7 +470,7 @@ func TestMigrateAtTheSameTime(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if err := postgres.Migrate(context.Background(), url); err != nil {
+			if _, err := postgres.Migrate(context.Background(), url); err != nil {
 				t.Error(err)
 			}
 		})

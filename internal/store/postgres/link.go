@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -36,6 +37,10 @@ var errURL = errors.New("the store's URL cannot be read: write postgres://user:p
 // parse reads a URL (or a list of key=value) as libpq does, with its environment variables and password file.
 func parse(url string) (*pgconn.Config, error) {
 	cfg, err := pgconn.ParseConfig(url)
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		return nil, fmt.Errorf("a file that the store's URL names cannot be read: %w", file)
+	}
 	if err != nil {
 		return nil, errURL
 	}

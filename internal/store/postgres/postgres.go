@@ -10,7 +10,7 @@
 //	waybill_change  a row for each group that was committed: its writer, its number there, the keys that it changed
 //	waybill_meta    the schema's version, and the bucket that is filled
 //
-// Migrate makes them. A release refuses tables of another version, also when they change under it.
+// Migrate makes them. A release refuses tables of a version that it does not know, also when they change under it.
 //
 // # How a commit goes
 //
@@ -106,6 +106,8 @@ type Options struct {
 	// ReopenPauses are the pauses before the attempts to reach a server that failed, the last one again and again.
 	// Empty: 100 ms, growing to 10 s.
 	ReopenPauses []time.Duration
+
+	schemas *schemas // nil: those of this release
 }
 
 // Store is the engine. It implements store.Store.
@@ -173,6 +175,9 @@ func withDefaults(o Options) Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.schemas == nil {
+		o.schemas = ours()
+	}
 	if o.Writers <= 0 {
 		o.Writers = 2
 	}
@@ -193,13 +198,13 @@ func withDefaults(o Options) Options {
 	return o
 }
 
-// dialStore connects and sees that the tables are those of this release.
+// dialStore connects and sees that this release can use the tables.
 func (s *Store) dialStore(ctx context.Context) (*link, error) {
 	l, err := dial(ctx, s.cfg)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.checkSchema(ctx); err != nil {
+	if err := l.checkSchema(ctx, s.o.schemas); err != nil {
 		l.close()
 		return nil, err
 	}

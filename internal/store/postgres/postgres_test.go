@@ -39,7 +39,7 @@ func empty(t testing.TB) string {
 
 func migrated(t testing.TB, url string) string {
 	t.Helper()
-	if err := postgres.Migrate(t.Context(), url); err != nil {
+	if _, err := postgres.Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}
 	return url

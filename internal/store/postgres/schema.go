@@ -7,8 +7,20 @@ import (
 	"time"
 )
 
-// schemaVersion is that of the tables below. A step to the next one is a list of statements in migrations.
-const schemaVersion = 1
+// schemas are the versions of the tables that a release can use, and how it makes the newest of them.
+//
+// A release that changes the tables adds a step to migrations, so that newest grows by one, and must still run on tables of the
+// version before, oldest, until somebody migrates: so nodes are upgraded one after another, with their store in use, and the
+// tables when the last of them is. Nothing of the step may be relied on before. The release after that may raise oldest.
+type schemas struct {
+	oldest, newest int64
+	migrations     [][]string // the step from each version to the next, the first one from nothing
+}
+
+// ours are those of this release.
+func ours() *schemas {
+	return &schemas{oldest: 1, newest: int64(len(migrations)), migrations: migrations}
+}
 
 // versionsOfGroup is how many versions one number of the sequence stands for, and so how many batches a group may have.
 const versionsOfGroup = 1024
@@ -22,7 +34,7 @@ var (
 	ErrNewSchema = errors.New("the store in the database is of a newer release, this program must not touch it")
 )
 
-// migrations are the steps from each version of the schema to the next, the first one from nothing.
+// migrations are the steps of this release.
 var migrations = [][]string{{
 	`CREATE TABLE waybill_meta (one boolean PRIMARY KEY DEFAULT true CHECK (one), schema bigint NOT NULL, bucket bigint NOT NULL)`,
 	`INSERT INTO waybill_meta (schema, bucket) VALUES (0, 1)`,
@@ -44,59 +56,71 @@ var wishes = []string{
 	`ALTER TABLE waybill_kv ALTER COLUMN value SET STORAGE EXTENDED, ALTER COLUMN value SET COMPRESSION lz4`,
 }
 
+// Migration is what Migrate has done: it brought the tables from one version of the schema, 0 if there were none, to another.
+type Migration struct{ From, To int64 }
+
 // Migrate makes the tables of the store, or brings them up to date, in one transaction. It changes nothing if they are
 // of this version already. Errors: ErrNewSchema, and those of the server.
-func Migrate(ctx context.Context, url string) error {
+func Migrate(ctx context.Context, url string) (Migration, error) { return ours().migrate(ctx, url) }
+
+func (k *schemas) migrate(ctx context.Context, url string) (Migration, error) {
 	cfg, err := parse(url)
 	if err != nil {
-		return err
+		return Migration{}, err
 	}
 	l, err := dial(ctx, cfg)
 	if err != nil {
-		return fmt.Errorf("migrate the store in %s: %w", place(cfg), explain(err))
+		return Migration{}, fmt.Errorf("migrate the store in %s: %w", place(cfg), explain(err))
 	}
 	defer l.close()
 	for attempt := 0; ; attempt++ {
-		err := l.migrate(ctx)
+		done, err := l.migrate(ctx, k)
 		if err == nil {
-			return nil
+			return done, nil
 		}
 		// Two that migrate at the same time disturb each other once.
 		if attempt == 3 || !retryable(err) && code(err) != "42P07" {
-			return fmt.Errorf("migrate the store in %s: %w", place(cfg), explain(err))
+			return Migration{}, fmt.Errorf("migrate the store in %s: %w", place(cfg), explain(err))
 		}
 		time.Sleep(pause(attempt))
 	}
 }
 
-func (l *link) migrate(ctx context.Context) error {
+func (l *link) migrate(ctx context.Context, k *schemas) (Migration, error) {
 	have, err := l.schema(ctx)
 	if err != nil && !errors.Is(err, ErrNoSchema) {
-		return err
+		return Migration{}, err
 	}
-	if have > schemaVersion {
-		return fmt.Errorf("%w (schema %d, known here: %d)", ErrNewSchema, have, schemaVersion)
+	done := Migration{From: have, To: k.newest}
+	if have > k.newest {
+		return done, k.suits(have)
 	}
-	if have == schemaVersion {
-		return nil
+	if have == k.newest {
+		return done, nil
 	}
 	sql := "BEGIN;"
-	for _, step := range migrations[have:] {
+	if have > 0 { // whoever migrates besides waits here, and then divides by zero
+		sql += fmt.Sprintf("UPDATE waybill_meta SET schema = schema / (schema = %d)::int;", have)
+	}
+	for _, step := range k.migrations[have:] {
 		for _, s := range step {
 			sql += s + ";"
 		}
 	}
-	sql += fmt.Sprintf("UPDATE waybill_meta SET schema = %d; COMMIT", schemaVersion)
+	sql += fmt.Sprintf("UPDATE waybill_meta SET schema = %d; COMMIT", k.newest)
 	if err = l.exec(ctx, sql); err != nil {
 		_ = l.exec(ctx, "ROLLBACK")
-		return err
+		return done, err
+	}
+	if have > 0 {
+		return done, nil
 	}
 	for _, wish := range wishes {
 		if err := l.exec(ctx, wish); err != nil && code(err) == "" {
-			return err
+			return done, err
 		}
 	}
-	return nil
+	return done, nil
 }
 
 // schema returns the version of the tables, or 0 and ErrNoSchema.
@@ -119,29 +143,29 @@ func (l *link) schema(ctx context.Context) (int64, error) {
 }
 
 // checkSchema tells whether this program may use the tables.
-func (l *link) checkSchema(ctx context.Context) error {
+func (l *link) checkSchema(ctx context.Context, k *schemas) error {
 	have, err := l.schema(ctx)
 	if err != nil {
 		return err
 	}
-	return suits(have)
+	return k.suits(have)
 }
 
-// schemaRow checks the schema in an answer: another release may have changed it while this one runs.
-func schemaRow(v [][]byte) error {
+// row checks the schema in an answer: somebody may have changed it while this one runs.
+func (k *schemas) row(v [][]byte) error {
 	have, err := readInt8(v[0])
 	if err != nil {
 		return err
 	}
-	return suits(have)
+	return k.suits(have)
 }
 
-func suits(have int64) error {
+func (k *schemas) suits(have int64) error {
 	switch {
-	case have > schemaVersion:
-		return fmt.Errorf("%w (schema %d, known here: %d)", ErrNewSchema, have, schemaVersion)
-	case have < schemaVersion:
-		return fmt.Errorf("%w (schema %d, needed: %d)", ErrOldSchema, have, schemaVersion)
+	case have > k.newest:
+		return fmt.Errorf("%w (schema %d, known here: up to %d)", ErrNewSchema, have, k.newest)
+	case have < k.oldest:
+		return fmt.Errorf("%w (schema %d, needed: %d)", ErrOldSchema, have, k.oldest)
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func (r *readers) begin() (*link, error) {
 				return nil, err
 			}
 		}
-		err := l.send(ctx, &request{statement: beginRead}, &request{statement: see, row: schemaRow})
+		err := l.send(ctx, &request{statement: beginRead}, &request{statement: see, row: r.s.o.schemas.row})
 		if err == nil {
 			return l, nil
 		}
