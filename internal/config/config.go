@@ -16,8 +16,8 @@ type Config struct {
 	Hostname string
 	// Data is the directory of the embedded store, the control socket and self-made certificates. Required.
 	Data string
-	// Store is "" for the embedded store in Data. Other engines are not built yet.
-	Store string
+	// Store is "" for the embedded store in Data, or where the database is.
+	Store StoreURL
 	// Bodies is "" for bodies in the store. Object stores are not built yet.
 	Bodies string
 

@@ -79,10 +79,12 @@ func settings() []setting {
 	return []setting{
 		{"hostname", "domain name", "", "The name in greetings, Received and Authentication-Results. Required.",
 			text(func(t target) *string { return &t.config.Hostname }, domainName)},
-		{"data", "directory", "", "Embedded store, control socket (`control.sock`) and self-made certificates. Required. " +
+		{"data", "directory", "", "Embedded store, control socket (`control.sock`) and self-made certificates; one server only. Required. " +
 			"Like every file named here it is relative to the directory of the configuration file.",
 			text(func(t target) *string { return &t.config.Data }, file)},
-		{"store", "text", `""`, "Which store: `\"\"` is the embedded one, in `data`. Others are not built yet.", notBuilt("the embedded store is used when this is empty")},
+		{"store", "URL", `""`, "Which store: `\"\"` is the embedded one, in `data`; `postgres://user:password@host:5432/database` is a [PostgreSQL database](postgres.md), " +
+			"whose tables `waybill store migrate` makes. Without a password in it, libpq's password file is asked.",
+			secret(storeFix, text(func(t target) *StoreURL { return &t.config.Store }, storeURL))},
 		{"bodies", "text", `""`, "Where large bodies lie: `\"\"` is the store. Others are not built yet.", notBuilt("bodies lie in the store when this is empty")},
 
 		{"listen.smtp", listen, "[]", "Mail from other servers; STARTTLS. Port 25.",
@@ -198,7 +200,7 @@ func settings() []setting {
 }
 
 // text sets a string that is "" or passes a check, which may normalise it.
-func text(at func(target) *string, check func(string) (string, *mistake)) setter {
+func text[S ~string](at func(target) *S, check func(string) (string, *mistake)) setter {
 	return func(t target, v value) []mistake {
 		if v.kind != unstable.String {
 			return []mistake{misplaced(v, "a string", instead(check, v.text))}
@@ -210,8 +212,18 @@ func text(at func(target) *string, check func(string) (string, *mistake)) setter
 		if m != nil {
 			return []mistake{m.at(v.line)}
 		}
-		*at(t) = checked
+		*at(t) = S(checked)
 		return nil
+	}
+}
+
+// secret keeps what stands where a string with a password in it belongs from being quoted.
+func secret(fix string, set setter) setter {
+	return func(t target, v value) []mistake {
+		if v.kind != unstable.String {
+			return []mistake{misplaced(value{kind: v.kind, line: v.line}, "a string", fix)}
+		}
+		return set(t, v)
 	}
 }
 

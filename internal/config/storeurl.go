@@ -1,0 +1,209 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// StoreURL says where a store is that is no part of Data, with the password for it. As text, in JSON too, it is without.
+type StoreURL string
+
+// String returns the URL without password and parameters, for people.
+func (u StoreURL) String() string {
+	if u == "" {
+		return ""
+	}
+	parts, m := splitStoreURL(string(u))
+	if m != nil {
+		return storeScheme + "://…"
+	}
+	return parts.shown()
+}
+
+// MarshalText is String, for what writes a configuration.
+func (u StoreURL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
+
+const (
+	storeScheme = "postgres"
+	storeFix    = `write postgres://user:password@host:5432/database, or "" for the embedded store`
+)
+
+// storeURL checks a URL. No mistake quotes any of it: whatever is wrong with it may be the password.
+func storeURL(s string) (string, *mistake) {
+	parts, m := splitStoreURL(s)
+	if m != nil {
+		return "", m
+	}
+	return s, parts.checkParameters()
+}
+
+// storeParts is a URL of a store taken apart.
+type storeParts struct {
+	user       string
+	hosts      []string // with their ports; none: the parameter host says where
+	database   string
+	parameters url.Values
+}
+
+func (p storeParts) shown() string {
+	s := storeScheme + "://"
+	if p.user != "" {
+		s += url.PathEscape(p.user) + "@"
+	}
+	s += strings.Join(p.hosts, ",") + "/" + url.PathEscape(p.database)
+	if len(p.hosts) == 0 {
+		s += "?host=" + p.parameters.Get("host")
+	}
+	return s
+}
+
+// splitStoreURL takes a URL apart as libpq does: postgres://[user[:password]@][host[:port],…]/database[?parameters].
+func splitStoreURL(s string) (p storeParts, m *mistake) {
+	scheme, rest, ok := strings.Cut(s, "://")
+	switch {
+	case !ok:
+		return p, wrong("this is no URL of a store", storeFix)
+	case scheme != storeScheme && scheme != "postgresql":
+		return p, wrong("the only store besides the embedded one is PostgreSQL", storeFix)
+	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+		return p, wrong("the URL has a space or a control character in it", "remove it, or write a space of the password as %20")
+	case strings.Contains(s, "#"):
+		return p, wrong("the URL has a # in it", "write that of a password as %23")
+	}
+	rest, query, _ := strings.Cut(rest, "?")
+	authority, name, _ := strings.Cut(rest, "/")
+	if p.hosts, p.user, m = splitAuthority(authority); m != nil {
+		return p, m
+	}
+	var err error
+	if p.database, err = url.PathUnescape(name); err != nil {
+		return p, badEscape()
+	}
+	if p.database == "" || strings.Contains(name, "/") {
+		return p, wrong("the URL names no database", "write one at the end of the host, as in postgres://user:password@host:5432/waybill")
+	}
+	if p.parameters, err = url.ParseQuery(query); err != nil {
+		return p, badEscape()
+	}
+	if len(p.hosts) == 0 && p.parameters.Get("host") == "" {
+		return p, wrong("the URL names no host", "write one before the database, or the directory of the server's socket behind it, as in "+
+			"postgres://waybill@/waybill?host=/var/run/postgresql")
+	}
+	return p, nil
+}
+
+func badEscape() *mistake {
+	return wrong("the URL has a % that begins no character", "write a % of the password as %25")
+}
+
+// splitAuthority reads what stands before the database.
+func splitAuthority(s string) (hosts []string, user string, m *mistake) {
+	login, list, ok := cutLast(s, '@')
+	if !ok {
+		login, list = "", s
+	}
+	user, password, _ := strings.Cut(login, ":")
+	for _, text := range []*string{&user, &password} {
+		plain, err := url.PathUnescape(*text)
+		if err != nil {
+			return nil, "", badEscape()
+		}
+		*text = plain
+	}
+	if ok && user == "" {
+		return nil, "", wrong("the URL names no user before the @", "write postgres://user:password@host:5432/database")
+	}
+	if list == "" {
+		return nil, user, nil
+	}
+	for host := range strings.SplitSeq(list, ",") {
+		if !isHostPort(host) {
+			return nil, "", wrong("the URL has a host or port that is none", "write host:port, with a number from 1 to 65535, an IPv6 address in brackets, "+
+				"several with commas between them; in the password write / as %2F, ? as %3F and @ as %40")
+		}
+		hosts = append(hosts, host)
+	}
+	return hosts, user, nil
+}
+
+// isHostPort says whether s is a name or address with a port or without one.
+func isHostPort(s string) bool {
+	host, port := s, "5432"
+	if h, p, err := net.SplitHostPort(s); err == nil {
+		host, port = h, p
+	} else if inner, ok := strings.CutPrefix(s, "["); ok {
+		host = strings.TrimSuffix(inner, "]")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return false
+	}
+	if strings.HasPrefix(s, "[") {
+		_, err := netip.ParseAddr(host)
+		return err == nil && strings.Contains(s, "]")
+	}
+	return isHostname(strings.ToLower(host))
+}
+
+// choices are the values that some parameters may have.
+var choices = map[string][]string{
+	"sslmode":              {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"},
+	"target_session_attrs": {"any", "read-write", "primary", "prefer-standby", "read-only", "standby"},
+}
+
+// storeParameters are those that are known. Others are settings of the server's sessions.
+var storeParameters = []string{
+	"sslmode", "sslcert", "sslkey", "sslrootcert", "sslpassword", "sslnegotiation", "target_session_attrs", "connect_timeout", "host", "port",
+	"passfile", "application_name", "search_path", "options", "channel_binding",
+}
+
+// checkParameters looks at what is behind the database.
+func (p storeParts) checkParameters() *mistake {
+	for name, values := range p.parameters {
+		if len(values) > 1 {
+			return wrong("the URL sets a parameter twice", "keep one of the two")
+		}
+		if m := checkParameter(name, values[0]); m != nil {
+			return m
+		}
+	}
+	if attrs := p.parameters.Get("target_session_attrs"); slices.Contains([]string{"prefer-standby", "read-only", "standby"}, attrs) {
+		return wrong("the URL asks for a server that takes no writes", "write target_session_attrs=read-write")
+	}
+	return nil
+}
+
+func checkParameter(name, value string) *mistake {
+	if allowed := choices[name]; allowed != nil && !slices.Contains(allowed, value) {
+		return wrong("the URL's "+name+" has a value that there is not", "write one of "+strings.Join(allowed, ", "))
+	}
+	switch known := slices.Contains(storeParameters, name); {
+	case name == "connect_timeout" && !isDigits(value):
+		return wrong("the URL's connect_timeout is no number of seconds", "write digits only, as in connect_timeout=5")
+	case name == "host" && !(path.IsAbs(value) || isHostPort(value)):
+		return wrong("the URL's host is neither a name nor a directory", "write host=/var/run/postgresql, or the name before the database")
+	case known:
+		return nil
+	case !isSetting(name) || strings.HasPrefix(name, "pool_") || slices.Contains([]string{"user", "password", "dbname", "service", "servicefile"}, name):
+		return wrong("the URL has a parameter that there is not", "there are "+strings.Join(storeParameters, ", ")+
+			", and settings of the server; a & in the password is written %26")
+	}
+	if near := nearest(name, storeParameters); near != "" && distance(name, near) <= 2 {
+		return wrong("the URL has a parameter that there is not", "did you mean "+near+"?")
+	}
+	return nil
+}
+
+func isDigits(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 31)
+	return err == nil
+}
+
+// isSetting says whether a server could have a setting of that name.
+func isSetting(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_.") == ""
+}
