@@ -16,7 +16,6 @@ import (
 	"waybill/internal/config"
 	"waybill/internal/control"
 	"waybill/internal/node"
-	"waybill/internal/store/pebble"
 )
 
 // admin is what a command can do to a node, running or not.
@@ -25,7 +24,7 @@ type admin interface {
 	Close() error
 }
 
-// openAdmin opens the store itself when nobody holds its lock, and else speaks to the server that does. A store that belongs
+// openAdmin opens the store itself when nobody holds the lock of the data directory, and else speaks to the server that does. A store that belongs
 // to another user is opened by nobody but that user: what others write there the server could not read.
 func openAdmin(conf config.Config, file string, std streams) (admin, error) {
 	if err := os.MkdirAll(conf.Data, 0o700); err != nil {
@@ -38,7 +37,8 @@ func openAdmin(conf config.Config, file string, std streams) (admin, error) {
 	if me := os.Geteuid(); uid != me {
 		return openForeign(conf, file, std, uid, gid, me == 0)
 	}
-	return openOrReach(conf, logger(std, false))
+	a, err := openOrReach(conf, logger(std, false))
+	return a, adviseMigration(err, file)
 }
 
 // lockedTries is how often a store is tried that is in use by a process that cannot be spoken to: a command that ends soon, or
@@ -52,7 +52,7 @@ func openOrReach(conf config.Config, log *slog.Logger) (admin, error) {
 		if err == nil {
 			return offline, nil
 		}
-		if !errors.Is(err, pebble.ErrLocked) {
+		if !errors.Is(err, node.ErrInUse) {
 			return nil, err
 		}
 		if client := control.NewClient(conf.Data); client.Answers() {
@@ -66,7 +66,7 @@ func openOrReach(conf config.Config, log *slog.Logger) (admin, error) {
 }
 
 func inUse(data string) error {
-	return fmt.Errorf("another command or server uses the store in %s; try again: %w", data, pebble.ErrLocked)
+	return fmt.Errorf("another command or server uses the store in %s; try again: %w", data, node.ErrInUse)
 }
 
 // openForeign speaks to the server; where none runs, root to a process of its own that has the owner's rights.
@@ -119,7 +119,7 @@ const (
 )
 
 // helperSocket is the name of its socket: not the server's, so that nobody but who started it relies on it. Who holds the
-// store's lock has the name.
+// lock of the data directory has the name.
 const helperSocket = "helper.sock"
 
 func (c *helperCommand) Run(ctx context.Context, std streams) error {
@@ -129,8 +129,8 @@ func (c *helperCommand) Run(ctx context.Context, std streams) error {
 	}
 	log := logger(std, false)
 	opened, err := openOrReach(conf, log)
-	if err != nil && !errors.Is(err, pebble.ErrLocked) {
-		return err
+	if err != nil && !errors.Is(err, node.ErrInUse) {
+		return adviseMigration(err, c.Config)
 	}
 	offline, ok := opened.(*node.Offline)
 	if !ok { // or a server answers, whom whoever started this finds, too

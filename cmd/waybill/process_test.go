@@ -34,6 +34,9 @@ func TestMain(m *testing.M) {
 	if path, err := binary(); err == nil {
 		os.RemoveAll(filepath.Dir(path))
 	}
+	if databases.server != nil {
+		databases.server.Remove()
+	}
 	os.Exit(status)
 }
 
@@ -74,6 +77,14 @@ const (
 // newServer writes a configuration with the further lines and creates the account; nothing runs yet.
 func newServer(t *testing.T, further string) *server {
 	t.Helper()
+	s := configure(t, "", further)
+	s.addAccount(testUser)
+	return s
+}
+
+// configure writes a configuration with that store and the further lines.
+func configure(t *testing.T, store, further string) *server {
+	t.Helper()
 	s := &server{t: t, dir: t.TempDir()}
 	free := freePorts(t, 5)
 	for i, port := range []*string{&s.smtp, &s.submission, &s.submissions, &s.pop3, &s.pop3s} {
@@ -82,6 +93,7 @@ func newServer(t *testing.T, further string) *server {
 	s.config = filepath.Join(s.dir, "waybill.toml")
 	text := fmt.Sprintf(`hostname = "mail.example.test"
 data = %q
+store = %q
 [listen]
 smtp = [%q]
 submission = [%q]
@@ -92,11 +104,10 @@ pop3s = [%q]
 servers = ["127.0.0.1:9"]
 [[domain]]
 name = "example.test"
-%s`, filepath.Join(s.dir, "data"), s.smtp, s.submission, s.submissions, s.pop3, s.pop3s, further)
+%s`, filepath.Join(s.dir, "data"), store, s.smtp, s.submission, s.submissions, s.pop3, s.pop3s, further)
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.addAccount(testUser)
 	return s
 }
 

@@ -52,11 +52,12 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	checkFileLimit(log, conf.Limits)
 	n, err := node.New(node.Options{Config: conf, Logger: log})
 	if err != nil {
-		return err
+		return adviseMigration(err, c.Config)
 	}
 	if err := n.Start(ctx); err != nil {
 		return err
 	}
+	fmt.Fprintf(std.err, "%s: store %s\n", conf.Hostname, node.StorePlace(conf))
 	for _, b := range n.Listeners() {
 		fmt.Fprintf(std.err, "%s: %s listening on %s\n", conf.Hostname, b.Protocol, b.Addr)
 	}

@@ -27,7 +27,7 @@ type Server struct {
 // maxRequest bounds a request's body.
 const maxRequest = 1 << 20
 
-// Listen opens the socket, removing one that a dead server left. The caller must hold the store's lock, so that no
+// Listen opens the socket, removing one that a dead server left. The caller must hold the lock of the data directory, so that no
 // other server can be alive on it.
 func Listen(path string, node Node, logger *slog.Logger) (*Server, error) {
 	l, err := listenPrivately(path)

@@ -26,6 +26,10 @@ const (
 	backupManifest = "backup.json" // last: without it a backup is not complete
 )
 
+// errBackupElsewhere says what else to do.
+var errBackupElsewhere = errors.New("the store is in PostgreSQL, whose own backups are the ones to make: pg_dump of the database, or " +
+	"pg_basebackup with archived logs; or copy it to an embedded store with waybill store copy, and back that up")
+
 // manifest says what a backup is.
 type manifest struct {
 	Format   int               `json:"format"`
@@ -48,7 +52,9 @@ func (k *core) Backup(ctx context.Context, w io.Writer) (err error) {
 		return fmt.Errorf("make the directory of the backup: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := k.engine.Checkpoint(filepath.Join(dir, backupStore)); err != nil {
+	if err := k.engine.Checkpoint(filepath.Join(dir, backupStore)); errors.Is(err, ErrElsewhere) {
+		return errBackupElsewhere
+	} else if err != nil {
 		return err
 	}
 	a := &archive{ctx: ctx, tar: tar.NewWriter(w), about: manifest{backupFormat, k.config.Hostname, time.Now().UTC().Truncate(time.Second), map[string]string{}}}

@@ -24,7 +24,7 @@ type core struct {
 	config    config.Config
 	network   Network
 	logger    *slog.Logger
-	engine    Engine
+	engine    engine
 	ids       *mail.IDs
 	bodies    *bodies.Bodies
 	spool     *spool.Spool
@@ -37,10 +37,10 @@ type core struct {
 	queue     *queue.Queue
 }
 
-// newCore wires the stores and the way out. Nothing runs yet.
-func newCore(o Options, observe func(trail.Event)) (*core, error) {
+// newCore wires the stores, in that engine, and the way out. Nothing runs yet.
+func newCore(o Options, e engine, observe func(trail.Event)) (*core, error) {
 	c := o.Config
-	k := &core{config: c, network: o.Network, logger: o.Logger, engine: o.Engine, ids: mail.NewIDs(o.Number)}
+	k := &core{config: c, network: o.Network, logger: o.Logger, engine: e, ids: mail.NewIDs(o.Number)}
 	servers, err := resolverServers(c)
 	if err != nil {
 		return nil, err

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,23 +23,15 @@ import (
 	"waybill/internal/receiver"
 	"waybill/internal/smtp"
 	"waybill/internal/store"
-	"waybill/internal/store/pebble"
 	"waybill/internal/trail"
 )
-
-// Engine is a store that knows the room on its disk, and can copy itself.
-type Engine interface {
-	store.Store
-	DiskFree() (uint64, error)
-	Checkpoint(dir string) error
-}
 
 // Options is what a Node is made of.
 type Options struct {
 	Config  config.Config
 	Network Network           // default: System
 	Logger  *slog.Logger      // required
-	Engine  Engine            // default: the embedded store in Config.Data
+	Engine  store.Store       // default: the one that Config.Store names
 	Observe func(trail.Event) // sees every event once it is published; may be nil
 	Number  uint16            // of this node, in message ids
 }
@@ -79,32 +70,24 @@ func New(o Options) (*Node, error) {
 	if err := os.MkdirAll(o.Config.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	engine := o.Engine
-	if engine == nil {
-		opened, err := OpenStore(o.Config, o.Logger)
-		if err != nil {
+	engine := &opened{Store: o.Engine}
+	if o.Engine == nil {
+		var err error
+		if engine, err = openStore(o.Config, o.Logger); err != nil {
 			return nil, err
 		}
-		engine = opened
-		removeCheckpoints(o.Config.Data, o.Logger)
 	}
 	n := &Node{commits: watch(engine, o.Config.Limits.CommitTime)}
-	o.Engine = n.commits
 	if err := n.build(o); err != nil {
 		return nil, errors.Join(err, n.commits.Close())
 	}
 	return n, nil
 }
 
-// OpenStore opens the embedded store of a configuration. pebble.ErrLocked says that a server is running on it.
-func OpenStore(c config.Config, logger *slog.Logger) (*pebble.Store, error) {
-	return pebble.Open(pebble.Options{Dir: filepath.Join(c.Data, "store"), Logger: logger})
-}
-
 // build wires the layers, from the stores up to the agents.
 func (n *Node) build(o Options) (err error) {
 	c := o.Config
-	if n.core, err = newCore(o, n.observer(o.Observe)); err != nil {
+	if n.core, err = newCore(o, n.commits, n.observer(o.Observe)); err != nil {
 		return err
 	}
 	if len(c.Listen.HTTP) > 0 {

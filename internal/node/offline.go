@@ -14,14 +14,14 @@ import (
 // Offline is a node that is not running, for the commands that may work on its store then.
 type Offline struct{ *core }
 
-// OpenOffline opens the store. pebble.ErrLocked says that the server runs: then its control socket is the way.
+// OpenOffline opens the store. ErrInUse says that the server runs: then its control socket is the way. Other nodes of a database
+// may run meanwhile.
 func OpenOffline(c config.Config, logger *slog.Logger) (*Offline, error) {
-	engine, err := OpenStore(c, logger)
+	engine, err := openStore(c, logger)
 	if err != nil {
 		return nil, err
 	}
-	removeCheckpoints(c.Data, logger)
-	k, err := newCore(Options{Config: c, Network: System{}, Logger: logger, Engine: engine}, func(trail.Event) {})
+	k, err := newCore(Options{Config: c, Network: System{}, Logger: logger}, engine, func(trail.Event) {})
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}

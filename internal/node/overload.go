@@ -12,7 +12,7 @@ import (
 
 // watched is the store with an eye on how long its commits take.
 type watched struct {
-	Engine
+	engine
 	bound time.Duration // of a commit; 0: none
 
 	start    time.Time // what follows is nanoseconds since then: setting the clock means nothing
@@ -21,8 +21,8 @@ type watched struct {
 	slow     atomic.Int64 // when one ended that had taken longer than bound
 }
 
-func watch(engine Engine, bound time.Duration) *watched {
-	w := &watched{Engine: engine, bound: bound, start: time.Now()}
+func watch(e engine, bound time.Duration) *watched {
+	w := &watched{engine: e, bound: bound, start: time.Now()}
 	w.slow.Store(int64(-slowFor))
 	return w
 }
@@ -43,7 +43,7 @@ func (w *watched) Commit(ctx context.Context, b *store.Batch) (store.Result, err
 		w.progress.Store(int64(began)) // before it is seen to wait
 	}
 	w.waiting.Add(1)
-	result, err := w.Engine.Commit(ctx, b)
+	result, err := w.engine.Commit(ctx, b)
 	now := time.Since(w.start)
 	w.progress.Store(int64(now))
 	w.waiting.Add(-1)

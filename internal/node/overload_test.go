@@ -13,7 +13,7 @@ import (
 
 // slowEngine takes its time for commits.
 type slowEngine struct {
-	Engine
+	engine
 	takes time.Duration
 	free  uint64
 	sick  error

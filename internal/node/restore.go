@@ -23,6 +23,9 @@ const restoreParts = backupStore + ".restoring"
 // directory in the end. That owner is not trusted: whatever it does to the directory meanwhile, nothing outside is written to
 // or given away.
 func Restore(c config.Config, from string) (err error) {
+	if c.Store != "" {
+		return fmt.Errorf("a backup is one of the embedded store, and the configuration has it in %s: restore it with store = \"\" and use waybill store copy", c.Store)
+	}
 	about, err := checkBackup(from)
 	if err != nil {
 		return err

@@ -1,0 +1,93 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"waybill/internal/config"
+	"waybill/internal/store"
+	"waybill/internal/store/pebble"
+	"waybill/internal/store/postgres"
+)
+
+// ErrInUse says that another process works with a data directory: a server, whose control socket is the way then, or a command.
+var ErrInUse = errors.New("another server or command works with it")
+
+// ErrElsewhere is what an engine says to what only one can do whose files are on this machine's disk.
+var ErrElsewhere = errors.New("the store is not on this machine's disk")
+
+// engine is a store, with what a node would like to know of its disk besides. Where the store is elsewhere it gets ErrElsewhere.
+type engine interface {
+	store.Store
+	DiskFree() (uint64, error)
+	Checkpoint(dir string) error
+}
+
+// local is what the embedded engine can do besides.
+type local interface {
+	DiskFree() (uint64, error)
+	Checkpoint(dir string) error
+}
+
+// opened is an engine that is in use. It has the data directory locked, unless it came from elsewhere.
+type opened struct {
+	store.Store
+	lock *dataLock
+}
+
+var _ engine = (*opened)(nil)
+
+// DiskFree returns how many octets the engine may still write.
+func (o *opened) DiskFree() (uint64, error) {
+	if disk, ok := o.Store.(local); ok {
+		return disk.DiskFree()
+	}
+	return 0, ErrElsewhere
+}
+
+// Checkpoint writes a copy of the store as it is now into a new directory.
+func (o *opened) Checkpoint(dir string) error {
+	if disk, ok := o.Store.(local); ok {
+		return disk.Checkpoint(dir)
+	}
+	return ErrElsewhere
+}
+
+// Close closes the store, and lets others have the data directory.
+func (o *opened) Close() error { return errors.Join(o.Store.Close(), o.lock.release()) }
+
+// openStore opens the store of a configuration for this process, the only one with that data directory: ErrInUse says that there is
+// another one. A database may have any number of nodes, each with a data directory of its own.
+func openStore(c config.Config, logger *slog.Logger) (*opened, error) {
+	lock, err := lockData(c.Data)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openEngine(c, logger)
+	if errors.Is(err, pebble.ErrLocked) { // by a release that did not lock the data directory
+		err = fmt.Errorf("%w: %w", ErrInUse, err)
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.release())
+	}
+	removeCheckpoints(c.Data, logger)
+	return &opened{s, lock}, nil
+}
+
+// openEngine opens the store itself.
+func openEngine(c config.Config, logger *slog.Logger) (store.Store, error) {
+	if c.Store != "" {
+		return postgres.Open(postgres.Options{URL: string(c.Store), Logger: logger})
+	}
+	return pebble.Open(pebble.Options{Dir: filepath.Join(c.Data, backupStore), Logger: logger})
+}
+
+// StorePlace names the store of a configuration for people.
+func StorePlace(c config.Config) string {
+	if c.Store != "" {
+		return c.Store.String()
+	}
+	return filepath.Join(c.Data, backupStore)
+}
