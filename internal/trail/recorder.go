@@ -181,30 +181,13 @@ func (t *Trail) save(ctx context.Context, b *store.Batch) error {
 
 // trim deletes the oldest events of sessions, of which there are octets, until they are well below their bound.
 func (t *Trail) trim(ctx context.Context, octets int64) error {
-	snap, err := t.st.Snapshot()
+	old, err := t.look(ctx, store.Prefix(keys.SessionsAll()), octets-t.o.SessionOctets+t.o.SessionOctets/16)
 	if err != nil {
 		return fmt.Errorf("trim sessions: %w", err)
 	}
-	defer snap.Close()
-	var freed int64
-	r := store.Prefix(keys.SessionsAll())
-	oldest := store.Range{Start: r.Start}
-	for e, err := range snap.Scan(r) {
-		if err != nil {
-			return fmt.Errorf("trim sessions: %w", err)
-		}
-		freed += int64(len(e.Value))
-		oldest.End = append(append(oldest.End[:0], e.Key...), 0)
-		if octets-freed <= t.o.SessionOctets-t.o.SessionOctets/16 {
-			break
-		}
-	}
-	if freed == 0 {
-		return nil
-	}
-	b := store.Batch{Lazy: true, DeleteRanges: []store.Range{oldest}}
-	b.Count(keys.SessionOctets(), -freed, 0)
-	if _, err := t.st.Commit(ctx, &b); err != nil {
+	b := store.Batch{Lazy: true}
+	old.drop(&b)
+	if _, err := t.st.Commit(ctx, &b); err != nil && !errors.Is(err, store.ErrConflict) { // another node is at it
 		return fmt.Errorf("trim sessions: %w", err)
 	}
 	return nil

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -40,7 +42,7 @@ const (
 type Trail struct {
 	st    store.Store
 	o     Options
-	seq   atomic.Uint32 // tells apart the keys made in one microsecond
+	seq   atomic.Uint32 // tells apart the keys made in one microsecond; begins anywhere, as other nodes have theirs
 	sizes sizes
 
 	// writing is held by whoever writes what was recorded; readers hold it too, so that they see each event once.
@@ -68,7 +70,9 @@ func New(st store.Store, o Options) *Trail {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Trail{st: st, o: o, rates: rates{limit: o.PerAddress}}
+	t := &Trail{st: st, o: o, rates: rates{limit: o.PerAddress}}
+	t.seq.Store(rand.Uint32())
+	return t
 }
 
 // Append adds to the batch the events of one step of a message: one value, so they cost no sync of their own. What
@@ -181,34 +185,65 @@ func (t *Trail) Expire(ctx context.Context, before time.Time) error {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	sessions := store.Range{Start: keys.SessionsAll(), End: keys.SessionsFrom(before.UTC().Truncate(24 * time.Hour))}
-	octets, err := t.octets(ctx, sessions)
-	if err != nil {
-		return fmt.Errorf("expire the trail: %w", err)
+	for {
+		old, err := t.look(ctx, sessions, math.MaxInt64)
+		if err != nil {
+			return fmt.Errorf("expire the trail: %w", err)
+		}
+		from, to := keys.TrailDays(before)
+		b := store.Batch{Lazy: true, DeleteRanges: []store.Range{{Start: from, End: to}}}
+		old.drop(&b)
+		switch _, err := t.st.Commit(ctx, &b); {
+		case errors.Is(err, store.ErrConflict): // another node is at it
+		case err != nil:
+			return fmt.Errorf("expire the trail: %w", err)
+		default:
+			return nil
+		}
 	}
-	from, to := keys.TrailDays(before)
-	b := store.Batch{Lazy: true, DeleteRanges: []store.Range{{Start: from, End: to}, sessions}}
-	b.Count(keys.SessionOctets(), -octets, 0)
-	if _, err := t.st.Commit(ctx, &b); err != nil {
-		return fmt.Errorf("expire the trail: %w", err)
-	}
-	return nil
 }
 
-// octets sums the values of a range.
-func (t *Trail) octets(ctx context.Context, r store.Range) (sum int64, err error) {
+// oldest is the oldest events of sessions, up to some point.
+type oldest struct {
+	keys   store.Range // what they are written under
+	octets int64       // of their values
+	first  store.Check // the first of them is there
+}
+
+// look returns the oldest events of sessions in r, which begins with the first of all, that have octets together or more.
+func (t *Trail) look(ctx context.Context, r store.Range, octets int64) (o oldest, err error) {
 	snap, err := t.st.Snapshot()
 	if err != nil {
-		return 0, err
+		return o, err
 	}
 	defer snap.Close()
+	o.keys.Start = r.Start
 	for e, err := range snap.Scan(r) {
 		if err == nil {
 			err = ctx.Err()
 		}
 		if err != nil {
-			return 0, err
+			return o, err
 		}
-		sum += int64(len(e.Value))
+		if o.first.Key == nil {
+			o.first = store.Check{Key: bytes.Clone(e.Key), Version: e.Version}
+		}
+		o.octets += int64(len(e.Value))
+		o.keys.End = append(append(o.keys.End[:0], e.Key...), 0)
+		if o.octets >= octets {
+			break
+		}
 	}
-	return sum, nil
+	return o, nil
+}
+
+// drop adds to the batch the end of these events. Whoever else drops some begins with the same one: so of two nodes one meets
+// a conflict, and no octet is subtracted twice.
+func (o *oldest) drop(b *store.Batch) {
+	if o.first.Key == nil {
+		return
+	}
+	b.Checks = append(b.Checks, o.first)
+	b.DeleteRanges = append(b.DeleteRanges, o.keys)
+	b.Count(keys.SessionOctets(), -o.octets, 0)
 }
