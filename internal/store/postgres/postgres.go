@@ -65,7 +65,7 @@
 //
 // # Watching
 //
-// What this node commits is told at once. Of the others' writers the newest number in waybill_change is asked for once
+// What this node commits is told at once. Of the others' writers the newest number in waybill_change is asked for twice
 // a second, in one statement, and then what they changed since. Each writer's numbers become visible in their
 // order, as it commits one group after another; a sequence for all would have gaps that fill up later.
 //
@@ -270,7 +270,8 @@ func (s *Store) Barrier(ctx context.Context) error {
 	return err
 }
 
-// Watch implements store.Store. What other nodes commit is heard of within a second or two.
+// Watch implements store.Store. What other nodes commit is heard of within half a second, if the server is
+// not slow.
 func (s *Store) Watch(prefix []byte) (<-chan struct{}, func()) { return s.watch.Add(string(prefix)) }
 
 // Healthy implements store.Store.
