@@ -27,7 +27,7 @@ const (
 // The last characters walk through all their values, from a place and with a stride that are random in each second: so
 // no two are alike in a process, and two processes, or a clock that was set back over a restart, hardly meet.
 type IDs struct {
-	node uint16
+	node func() uint16
 
 	mu     sync.Mutex
 	second int64 // never goes back
@@ -36,8 +36,14 @@ type IDs struct {
 	left   uint32 // in this second
 }
 
-// NewIDs returns the IDs of the node with that number (0 to 1023).
-func NewIDs(node uint16) *IDs { return &IDs{node: node} }
+// Nodes is how many numbers there are for nodes, from 0.
+const Nodes = 1 << (5 * idNode)
+
+// NewIDs returns the IDs of the node with that number, which is less than Nodes.
+func NewIDs(node uint16) *IDs { return IDsOf(func() uint16 { return node }) }
+
+// IDsOf returns the IDs of a node whose number may change.
+func IDsOf(node func() uint16) *IDs { return &IDs{node: node} }
 
 // idsASecond is how many IDs a second has.
 const idsASecond = 1 << (5 * idRandom)
@@ -56,7 +62,7 @@ func (g *IDs) New(now time.Time) ID {
 	g.place += g.stride
 	var b [idLength]byte
 	putBase32(b[:idTime], uint64(g.second))
-	putBase32(b[idTime:idTime+idNode], uint64(g.node)&1023)
+	putBase32(b[idTime:idTime+idNode], uint64(g.node())%Nodes)
 	putBase32(b[idTime+idNode:], uint64(g.place%idsASecond))
 	return ID(b[:])
 }
@@ -94,6 +100,18 @@ func (id ID) Time() time.Time {
 		n = n<<5 | int64(base32Value(c)&31)
 	}
 	return time.Unix(n, 0).UTC()
+}
+
+// Node is the number of the node that drew the ID; 0 for what is none.
+func (id ID) Node() uint16 {
+	if len(id) != idLength {
+		return 0
+	}
+	var n uint16
+	for _, c := range []byte(id[idTime : idTime+idNode]) {
+		n = n<<5 | uint16(base32Value(c)&31)
+	}
+	return n
 }
 
 // IDsFrom is a text that sorts behind every ID of an earlier second, and before all others.

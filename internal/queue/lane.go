@@ -14,6 +14,7 @@ type task struct {
 	nextHop    string
 	recipients []int // indexes into the item's Recipients
 	hop        *hop  // set when it is in line
+	managed    bool  // an operator ends the message, which need not be this node's
 }
 
 // hop is a next hop with the tasks that wait for it.

@@ -102,19 +102,25 @@ func (q *Queue) reschedule(ctx context.Context, item *spool.Item, due time.Time,
 	ev := q.event(item, trail.Managed, time.Now())
 	ev.Text = what
 	q.Trail.Append(&b, item.ID, []trail.Event{ev})
+	q.nudge(&b, item.ID)
 	if _, err := q.Store.Commit(ctx, &b); err != nil {
 		return err
 	}
 	q.Trail.Publish([]trail.Event{ev})
+	q.rescheduled(item)
+	return nil
+}
+
+// rescheduled is told that an operator gave a message another time.
+func (q *Queue) rescheduled(item *spool.Item) {
 	if item.IsHeld() {
 		q.takeBack(item.ID)
-		return nil
+		return
 	}
 	q.rouse(item)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.isDueAt(item.Due)
-	return nil
 }
 
 // takeBack takes a message that was just put off out of memory, if it waits there, or is about to come there from a scan that
@@ -178,7 +184,7 @@ func (q *Queue) occupy(e *entry) error {
 // it hears nothing, "" if it does.
 func (q *Queue) end(ctx context.Context, item *spool.Item, status mail.Status, untold string) error {
 	e := newEntry(item)
-	t := &task{entry: e}
+	t := &task{entry: e, managed: true}
 	for i, r := range item.Recipients {
 		if isPending(r) {
 			t.recipients = append(t.recipients, i)

@@ -35,11 +35,24 @@ type Deliverer interface {
 	Deliver(ctx context.Context, a spool.Attempt, b *store.Batch) ([]spool.Outcome, []trail.Event)
 }
 
+// Lease says which messages this node attempts, where several share a store (package lease).
+type Lease interface {
+	// Holds says whether messages of that slice are this node's.
+	Holds(slice uint16) bool
+	// Alive says whether an attempt may begin: that no other node can have taken over.
+	Alive() bool
+	// Fence makes the batch fail with store.ErrConflict unless messages of that slice are still this node's.
+	Fence(b *store.Batch, slice uint16)
+	// Changed gets a value when Holds says something else than before.
+	Changed() <-chan struct{}
+}
+
 // Options is what a Queue works with. Where a default is named, zero means it; all else is required.
 type Options struct {
 	Store   store.Store
 	Spool   *spool.Spool
 	Trail   *trail.Trail
+	Lease   Lease // what of the spool is this node's
 	Local   Deliverer
 	Remote  Deliverer
 	IsLocal func(domain string) bool
@@ -174,6 +187,7 @@ func (q *Queue) Start(ctx context.Context) error {
 	context.AfterFunc(ctx, q.close)
 	q.running.Go(func() { q.scanLoop(ctx) })
 	q.running.Go(func() { q.watchStore(ctx) })
+	q.running.Go(func() { q.watchNudges(ctx) })
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.local.start(func() { q.running.Go(func() { q.work(ctx, q.local, q.deliverLocal) }) })
@@ -236,13 +250,16 @@ func (q *Queue) Enqueue(item *spool.Item) {
 	q.admit(e, tasks, nil)
 }
 
-// watchStore hears of reopenings of the store: nobody writes a key with this prefix, and then everybody is told.
+// watchStore hears of reopenings of the store (nobody writes a key with this prefix, and then everybody is told), and of
+// messages that came to this node from another, or went to it.
 func (q *Queue) watchStore(ctx context.Context) {
 	reopened, cancel := q.Store.Watch(keys.Nobody())
 	defer cancel()
 	for {
 		select {
 		case <-reopened:
+			q.Recover()
+		case <-q.Lease.Changed():
 			q.Recover()
 		case <-q.closing:
 			return

@@ -55,6 +55,9 @@ func (q *Queue) record(ctx context.Context, t *task, deliver func(*store.Batch) 
 	t.entry.lost = true
 }
 
+// errNotOurs: the message was taken over by another node, which attempts it again.
+var errNotOurs = errors.New("another node took the message over while this one tried to deliver it: it may be delivered twice")
+
 // tried is a report and why it was not recorded.
 type tried struct {
 	report
@@ -73,6 +76,9 @@ func (q *Queue) another(ctx context.Context, t *task, deliver func(*store.Batch)
 		return func(*store.Batch) report { return d }, nil
 	case errors.Is(f.err, store.ErrLimit) && t.nextHop == localHop:
 		return q.narrow(ctx, t, deliver), nil
+	}
+	if errors.Is(f.err, store.ErrConflict) && !t.managed && !q.Lease.Holds(t.entry.id.Node()) {
+		return nil, errNotOurs
 	}
 	q.Logger.Warn("outcome not recorded yet", "message", t.entry.id, "error", f.err)
 	return deliver, q.reload(ctx, t.entry, f.err)

@@ -18,6 +18,7 @@ import (
 	"waybill/internal/spool"
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
+	"waybill/internal/store/lease"
 	"waybill/internal/store/pebble"
 	"waybill/internal/trail"
 )
@@ -44,11 +45,12 @@ func newRig(t testing.TB, fs vfs.FS) *rig {
 		t.Fatal(err)
 	}
 	st := &flaky{Store: engine}
-	r := &rig{t: t, store: st, spool: spool.New(st, bodies.New(st))}
+	only := lease.Alone(1)
+	r := &rig{t: t, store: st, spool: spool.New(st, bodies.New(st), only)}
 	r.local = &deliverer{t: t, answer: delivered, file: true}
 	r.remote = &deliverer{t: t, answer: delivered}
 	r.options = Options{
-		Store: st, Spool: r.spool, Trail: trail.New(st, trail.Options{Observe: r.observe}),
+		Store: st, Spool: r.spool, Lease: only, Trail: trail.New(st, trail.Options{Observe: r.observe}),
 		Local: r.local, Remote: r.remote, IsLocal: func(domain string) bool { return domain == "a.test" },
 		Hostname: "mail.a.test", IDs: mail.NewIDs(1), Retry: []time.Duration{time.Minute, 5 * time.Minute, time.Hour},
 		Expire: 24 * time.Hour, RemoteWorkers: 30, PerHop: 5,

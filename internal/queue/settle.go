@@ -203,6 +203,13 @@ func (q *Queue) commit(ctx context.Context, b *store.Batch, settlements []*settl
 	if !b.Lazy {
 		b.ID = store.NewBatchID(time.Now())
 	}
+	for _, s := range settlements {
+		if s.task.managed { // an operator asks whatever node there is
+			q.nudge(b, s.item.ID)
+		} else {
+			q.Lease.Fence(b, s.item.ID.Node())
+		}
+	}
 	result, err := q.apply(ctx, b)
 	if err != nil {
 		discard(settlements)

@@ -13,6 +13,7 @@ import (
 	"waybill/internal/spool"
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
+	"waybill/internal/store/lease"
 )
 
 // interrupted is a store in which something happens just after a snapshot was taken: what is read is from before.
@@ -34,7 +35,7 @@ func (s *interrupted) with(f func()) { s.by.Store(&f) }
 func newInterrupted(t *testing.T) (*rig, *interrupted) {
 	r := newRig(t, vfs.NewMem())
 	st := &interrupted{flaky: r.store}
-	r.spool = spool.New(st, bodies.New(st))
+	r.spool = spool.New(st, bodies.New(st), lease.Alone(1))
 	r.options.Store, r.options.Spool = st, r.spool
 	return r, st
 }

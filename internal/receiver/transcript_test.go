@@ -30,6 +30,7 @@ import (
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
 	"waybill/internal/store/keys"
+	"waybill/internal/store/lease"
 	"waybill/internal/store/pebble"
 	"waybill/internal/trail"
 )
@@ -128,7 +129,7 @@ func newBench(t *testing.T, text string) *bench {
 	}
 	t.Cleanup(func() { engine.Close() })
 	held := bodies.New(engine)
-	b.spool = spool.New(engine, held)
+	b.spool = spool.New(engine, held, lease.Alone(1))
 	dir := directory.New(engine, []config.Domain{{Name: "example.test"}}, directory.Options{Hash: directory.Cost{Memory: 8, Passes: 1, Threads: 1}})
 	if !has("nobody") {
 		for _, name := range []string{"alice", "bob", "alice+own"} {

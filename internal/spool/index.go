@@ -1,8 +1,10 @@
 package spool
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,13 +19,19 @@ type DueEntry struct {
 	Due time.Time
 }
 
-// Due returns the items that are due until that time, earliest first, at most limit (0: all). The zero DueEntry for
-// after begins at the first; the last entry returned goes on behind it. What it returns may not be durable yet.
+// compare puts entries in their order: by time, and by id where that is the same.
+func (e DueEntry) compare(f DueEntry) int {
+	return cmp.Or(e.Due.Compare(f.Due), cmp.Compare(e.ID, f.ID))
+}
+
+// Due returns the items that are due until that time, earliest first, at most limit (0: all), of the slices that this node works
+// on. The zero DueEntry for after begins at the first; the last entry returned goes on behind it. What it returns may not be
+// durable yet.
 func (s *Spool) Due(ctx context.Context, until time.Time, after DueEntry, limit int) ([]DueEntry, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	entries, err := s.scanDue(keys.DueFrom(until.Add(time.Microsecond)), until, after, limit)
+	entries, err := s.scanDue(until, until, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the due index: %w", err)
 	}
@@ -35,7 +43,7 @@ func (s *Spool) NextDue(ctx context.Context) (due time.Time, ok bool, err error)
 	if err := ctx.Err(); err != nil {
 		return time.Time{}, false, err
 	}
-	entries, err := s.scanDue(store.After(keys.DueAll()), time.Time{}, DueEntry{}, 1)
+	entries, err := s.scanDue(farthest, time.Time{}, DueEntry{}, 1)
 	if err != nil {
 		return time.Time{}, false, fmt.Errorf("read the due index: %w", err)
 	}
@@ -45,16 +53,17 @@ func (s *Spool) NextDue(ctx context.Context) (due time.Time, ok bool, err error)
 	return entries[0].Due, true, nil
 }
 
-// scanDue returns the entries before end, from the low-water mark or from behind after. Where there are none, none is
+// farthest is later than whatever an item can be due at.
+var farthest = Held().AddDate(1, 0, 0)
+
+// scanDue returns the entries until that time, from the low-water mark or from behind after. Where there are none, none is
 // before horizon, if that is not zero.
-func (s *Spool) scanDue(end []byte, horizon time.Time, after DueEntry, limit int) ([]DueEntry, error) {
-	r := store.Range{End: end}
+func (s *Spool) scanDue(until, horizon time.Time, after DueEntry, limit int) ([]DueEntry, error) {
 	fromStart := after == DueEntry{}
+	var from time.Time
 	var epoch int
 	if fromStart {
-		r.Start, epoch = s.index.start(time.Now())
-	} else {
-		r.Start = append(keys.Due(after.Due, after.ID), 0)
+		from, epoch = s.index.start(time.Now())
 	}
 	snap, err := s.st.Snapshot()
 	if err != nil {
@@ -62,16 +71,20 @@ func (s *Spool) scanDue(end []byte, horizon time.Time, after DueEntry, limit int
 	}
 	defer snap.Close()
 	var entries []DueEntry
-	for e, err := range snap.Scan(r) {
-		if err != nil {
+	of := s.lease.Slices()
+	for _, slice := range of {
+		r := store.Range{Start: keys.DueFrom(slice, from), End: keys.DueFrom(slice, until.Add(time.Microsecond))}
+		if !fromStart {
+			r.Start = behind(slice, after)
+		}
+		if entries, err = appendDue(entries, snap, r, limit); err != nil {
 			return nil, err
 		}
-		due, id, ok := keys.ParseDue(e.Key)
-		if !ok { // it names no message, and must not hold up what stands behind it
-			continue
-		}
-		if entries = append(entries, DueEntry{ID: id, Due: due}); len(entries) == limit {
-			break
+	}
+	if len(of) > 1 {
+		slices.SortFunc(entries, DueEntry.compare)
+		if limit > 0 && len(entries) > limit {
+			entries = entries[:limit]
 		}
 	}
 	switch {
@@ -80,6 +93,30 @@ func (s *Spool) scanDue(end []byte, horizon time.Time, after DueEntry, limit int
 		s.index.raise(entries[0].Due, epoch)
 	case !horizon.IsZero():
 		s.index.raise(horizon, epoch)
+	}
+	return entries, nil
+}
+
+// behind is the first key of a slice behind an entry, which may be of another one.
+func behind(slice uint16, e DueEntry) []byte {
+	return append(append(keys.DueFrom(slice, e.Due), e.ID...), 0)
+}
+
+// appendDue adds the entries of a range, at most limit (0: all).
+func appendDue(entries []DueEntry, snap store.Snapshot, r store.Range, limit int) ([]DueEntry, error) {
+	n := 0
+	for e, err := range snap.Scan(r) {
+		if err != nil {
+			return nil, err
+		}
+		due, id, ok := keys.ParseDue(e.Key)
+		if !ok { // it names no message, and must not hold up what stands behind it
+			continue
+		}
+		entries = append(entries, DueEntry{ID: id, Due: due})
+		if n++; n == limit {
+			break
+		}
 	}
 	return entries, nil
 }
@@ -126,8 +163,8 @@ func (x *index) announce(due time.Time) {
 	}
 }
 
-// start returns the key at which a scan begins, and the epoch in which it does.
-func (x *index) start(now time.Time) (key []byte, epoch int) {
+// start returns the time at which a scan begins, and the epoch in which it does.
+func (x *index) start(now time.Time) (from time.Time, epoch int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if since := now.Sub(x.forgot); since < 0 || since > forgetAfter {
@@ -138,10 +175,7 @@ func (x *index) start(now time.Time) (key []byte, epoch int) {
 		x.announced = [2]time.Time{{}, x.announced[0]}
 		x.turned = now
 	}
-	if x.low.IsZero() {
-		return keys.DueAll(), x.epoch
-	}
-	return keys.DueFrom(x.low), x.epoch
+	return x.low, x.epoch
 }
 
 // raise sets the mark after a scan that began at start found its first entry at that time; not if the mark was

@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -16,23 +15,33 @@ import (
 	"waybill/internal/store/bodies"
 	"waybill/internal/store/faultfs"
 	"waybill/internal/store/keys"
+	"waybill/internal/store/lease"
 )
 
-// TestDueAgainstModel enters, settles and ends items at random times; the index must always show what there is.
+// TestDueAgainstModel enters, settles and ends items at random times; the index must always show what there is, in one slice and
+// in several, of which one is somebody else's.
 func TestDueAgainstModel(t *testing.T) {
 	t.Parallel()
+	for nodes := range uint16(4) {
+		testDueAgainstModel(t, 1+nodes)
+	}
+}
+
+func testDueAgainstModel(t *testing.T, nodes uint16) {
 	st := open(t, vfs.NewMem())
-	s := New(st, bodies.New(st))
+	s := New(st, bodies.New(st), lease.Alone(0, []uint16{1, 2, 3}[:nodes-1]...))
 	items := map[mail.ID]*Item{}
 	clock := began
-	for step := range 1200 {
+	for step := range uint16(600) {
 		clock = clock.Add(time.Duration(rand.IntN(1000)) * time.Millisecond)
 		switch rand.IntN(4) {
 		case 0, 1:
 			item := newItem(clock.Add(time.Duration(rand.IntN(3)-2)*time.Second), "a")
-			item.ID = mail.NewIDs(uint16(step)).New(clock)
+			item.ID = mail.NewIDs(step % (nodes + 1)).New(clock)
 			enter(t, s, item, []byte("x"))
-			items[item.ID] = item
+			if step%(nodes+1) < nodes {
+				items[item.ID] = item
+			}
 		case 2:
 			for id, item := range items {
 				var b store.Batch
@@ -61,7 +70,7 @@ func checkDue(t *testing.T, s *Spool, items map[mail.ID]*Item, until time.Time) 
 		}
 		first = earliest(first, item.Due)
 	}
-	slices.SortFunc(want, func(a, b DueEntry) int { return bytes.Compare(keys.Due(a.Due, a.ID), keys.Due(b.Due, b.ID)) })
+	slices.SortFunc(want, DueEntry.compare)
 	var got []DueEntry
 	var after DueEntry
 	for {
@@ -88,7 +97,7 @@ func checkDue(t *testing.T, s *Spool, items map[mail.ID]*Item, until time.Time) 
 func TestLowWaterMark(t *testing.T) {
 	t.Parallel()
 	st := open(t, vfs.NewMem())
-	s := New(st, bodies.New(st))
+	s := New(st, bodies.New(st), lease.Alone(1, 2, 3, 4))
 	next := func() time.Time {
 		due, _, err := s.NextDue(t.Context())
 		if err != nil {
@@ -114,8 +123,8 @@ func TestLowWaterMark(t *testing.T) {
 	if !next().Equal(young.Due) {
 		t.Fatal("the first entry is another")
 	}
-	if key, _ := s.index.start(time.Now()); !bytes.Equal(key, keys.DueFrom(young.Due)) {
-		t.Errorf("the next scan begins at %q, not at the first entry", key)
+	if from, _ := s.index.start(time.Now()); !from.Equal(young.Due) {
+		t.Errorf("the next scan begins at %v, not at the first entry", from)
 	}
 
 	// A batch is built, then a scan comes, then the batch is committed.
@@ -156,7 +165,7 @@ func TestMarkIsForgottenAfterFailure(t *testing.T) {
 	t.Parallel()
 	disk := faultfs.NewDisk()
 	st := open(t, disk)
-	s := New(st, bodies.New(st))
+	s := New(st, bodies.New(st), lease.Alone(1, 2, 3, 4))
 	old, young := newItem(began, "a"), newItem(began.Add(time.Hour), "a")
 	young.ID = mail.NewIDs(2).New(began)
 	enter(t, s, old, []byte("x"))
@@ -201,8 +210,8 @@ func TestForgetDuringAScan(t *testing.T) {
 	_, epoch := x.start(time.Now())
 	x.forget()
 	x.raise(began.Add(time.Hour), epoch)
-	if key, _ := x.start(time.Now()); !bytes.Equal(key, keys.DueAll()) {
-		t.Errorf("the next scan begins at %q, not at the start", key)
+	if from, _ := x.start(time.Now()); !from.IsZero() {
+		t.Errorf("the next scan begins at %v, not at the start", from)
 	}
 }
 
@@ -210,9 +219,10 @@ func TestForgetDuringAScan(t *testing.T) {
 func TestStrangeDueKey(t *testing.T) {
 	t.Parallel()
 	st := open(t, vfs.NewMem())
-	s := New(st, bodies.New(st))
+	s := New(st, bodies.New(st), lease.Alone(1, 2, 3, 4))
 	var b store.Batch
 	b.Put(append(keys.DueAll(), 0), nil)
+	b.Put(append(keys.DueSlice(1), 0), nil)
 	commit(t, st, &b)
 	item := newItem(began, "a")
 	enter(t, s, item, []byte("x"))
@@ -257,13 +267,13 @@ func TestAnnouncementsAreForgotten(t *testing.T) {
 func TestMarkRisesWhenNothingIsDue(t *testing.T) {
 	t.Parallel()
 	st := open(t, vfs.NewMem())
-	s := New(st, bodies.New(st))
+	s := New(st, bodies.New(st), lease.Alone(1))
 	horizon := began.Add(time.Hour)
 	if entries, err := s.Due(t.Context(), horizon, DueEntry{}, 0); err != nil || len(entries) != 0 {
 		t.Fatal(entries, err)
 	}
-	if key, _ := s.index.start(time.Now()); !bytes.Equal(key, keys.DueFrom(horizon)) {
-		t.Errorf("the next scan begins at %q", key)
+	if from, _ := s.index.start(time.Now()); !from.Equal(horizon) {
+		t.Errorf("the next scan begins at %v", from)
 	}
 	early := newItem(began, "a") // announced below the mark, it lowers it
 	enter(t, s, early, []byte("x"))

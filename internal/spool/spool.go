@@ -133,20 +133,29 @@ type Outcome struct {
 type Spool struct {
 	st     store.Store
 	bodies *bodies.Bodies
+	lease  Lease
 	index  index
 }
 
-// New returns the spool in st, whose bodies are b.
-func New(st store.Store, b *bodies.Bodies) *Spool {
-	return &Spool{st: st, bodies: b}
+// Lease says which slices of the due index this node works on (package lease).
+type Lease interface {
+	// Slices returns them, in order.
+	Slices() []uint16
+	// Fence makes the batch fail with store.ErrConflict unless the node still works on that slice.
+	Fence(b *store.Batch, slice uint16)
+}
+
+// New returns the spool in st, whose bodies are b, with what of it is this node's.
+func New(st store.Store, b *bodies.Bodies, l Lease) *Spool {
+	return &Spool{st: st, bodies: b, lease: l}
 }
 
 // NewDraft returns a draft for a message that comes in.
 func (s *Spool) NewDraft() *bodies.Draft { return s.bodies.NewDraft() }
 
 // Enter adds to the batch the beginning of custody: the body, with prefix before it, and the item's record and due
-// entry. It sets item.Body and item.Sole. The commit fails with store.ErrConflict if the item's ID is taken; then Enter is called
-// again with another ID and a fresh batch.
+// entry. It sets item.Body and item.Sole. The commit fails with store.ErrConflict if the item's ID is taken, or of a slice that this
+// node does not work on any more; then Enter is called again with another ID and a fresh batch.
 func (s *Spool) Enter(b *store.Batch, d *bodies.Draft, prefix []byte, item *Item) error {
 	body, err := d.Finish(b, prefix, item.Holder())
 	if err != nil {
@@ -156,6 +165,7 @@ func (s *Spool) Enter(b *store.Batch, d *bodies.Draft, prefix []byte, item *Item
 	item.Due = item.Due.Truncate(time.Microsecond)
 	b.Create(keys.Spool(item.ID), item.encode())
 	b.Put(keys.Due(item.Due, item.ID), nil)
+	s.lease.Fence(b, item.ID.Node())
 	s.index.announce(item.Due)
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
 	"waybill/internal/store/keys"
+	"waybill/internal/store/lease"
 	"waybill/internal/store/pebble"
 	"waybill/internal/store/record"
 )
@@ -79,7 +80,7 @@ var (
 func TestEnterLoadSettle(t *testing.T) {
 	t.Parallel()
 	st := open(t, vfs.NewMem())
-	s := New(st, bodies.New(st))
+	s := New(st, bodies.New(st), lease.Alone(1))
 	item := newItem(began, "a", "b", "c")
 	item.Recipients[1].Original = address("alias")
 	enter(t, s, item, []byte("content"))
@@ -158,7 +159,7 @@ func TestEndOfBody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			st := open(t, vfs.NewMem())
-			s := New(st, bodies.New(st))
+			s := New(st, bodies.New(st), lease.Alone(1))
 			item := newItem(began, "a", "b")
 			enter(t, s, item, bytes.Repeat([]byte("x"), c.size))
 			settle := func(recipient int, file bool) {
@@ -193,7 +194,7 @@ func TestEndOfBody(t *testing.T) {
 func TestSettleTwice(t *testing.T) {
 	t.Parallel()
 	st := open(t, vfs.NewMem())
-	s := New(st, bodies.New(st))
+	s := New(st, bodies.New(st), lease.Alone(1, 2))
 	item := newItem(began, "a", "b")
 	enter(t, s, item, []byte("x"))
 	first, _ := s.Load(t.Context(), item.ID)
@@ -214,7 +215,7 @@ func TestSettleTwice(t *testing.T) {
 func TestEnterWithIDThatIsTaken(t *testing.T) {
 	t.Parallel()
 	st := open(t, vfs.NewMem())
-	s := New(st, bodies.New(st))
+	s := New(st, bodies.New(st), lease.Alone(1, 2))
 	item := newItem(began, "a")
 	enter(t, s, item, []byte("first"))
 	other := newItem(began, "b")
@@ -243,7 +244,7 @@ func TestEnterWithIDThatIsTaken(t *testing.T) {
 func TestSettleAtTheSameTimeKeepsTheDueEntry(t *testing.T) {
 	t.Parallel()
 	st := open(t, vfs.NewMem())
-	s := New(st, bodies.New(st))
+	s := New(st, bodies.New(st), lease.Alone(1, 2))
 	item := newItem(began, "a", "b")
 	enter(t, s, item, []byte("x"))
 	var b store.Batch
@@ -356,7 +357,7 @@ func whole(found map[string][]byte, body bodies.Body) bool {
 func TestCorruptRecord(t *testing.T) {
 	t.Parallel()
 	st := open(t, vfs.NewMem())
-	s := New(st, bodies.New(st))
+	s := New(st, bodies.New(st), lease.Alone(1))
 	var b store.Batch
 	b.Put(keys.Spool("BAD"), []byte{format1, 1, 2, 3})
 	b.Put(keys.Spool("BAD2"), []byte{format2, 1, 2, 3})
@@ -413,7 +414,7 @@ func BenchmarkRecord(b *testing.B) {
 // BenchmarkAccept is the batch that takes custody of a message of 8 KiB, without waiting for the disk.
 func BenchmarkAccept(b *testing.B) {
 	st := open(b, vfs.NewMem())
-	s := New(st, bodies.New(st))
+	s := New(st, bodies.New(st), lease.Alone(1))
 	content := bytes.Repeat([]byte("0123456789abcde\r\n"), 482)
 	prefix := make([]byte, 200)
 	b.ReportAllocs()

@@ -20,6 +20,7 @@ import (
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
 	"waybill/internal/store/keys"
+	"waybill/internal/store/lease"
 	"waybill/internal/store/pebble"
 	"waybill/internal/trail"
 )
@@ -42,7 +43,7 @@ func newFixture(t *testing.T) *fixture {
 	f.open()
 	t.Cleanup(func() { f.st.Close() })
 	held := bodies.New(f.st)
-	boxes, sp := mailbox.New(f.st, held), spool.New(f.st, held)
+	boxes, sp := mailbox.New(f.st, held), spool.New(f.st, held, lease.Alone(1))
 	d := directory.New(f.st, []config.Domain{{Name: "a.test"}}, directory.Options{Hash: directory.Cost{Memory: 8, Passes: 1, Threads: 1}, Iterations: 4096})
 	f.change(func(b *store.Batch) error {
 		if err := boxes.Create(t.Context(), b, f.alice.Key(), mailbox.Inbox, time.Now()); err != nil {

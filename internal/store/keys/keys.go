@@ -8,7 +8,11 @@
 //	ref/ id16 holder                                empty                         bodies       holder keeps the body alive
 //	sweep/ id16 holder                              chunks                        bodies       holder let go: is the body still wanted?
 //	spool/ message14                                record                        spool        a message in custody
-//	due/ micros8 message14                          empty                         spool        when it is to be attempted
+//	due/ slice2 micros8 message14                   empty                         spool        when it is to be attempted
+//	nudge/ slice2 message14                         empty                         queue        an operator did something to the message, on another node
+//	node/ number2                                   record                        lease        a node, and who works on its slice of due/
+//	beat/ number2                                   counter                       lease        that node is alive: it grows
+//	maildrop/ account*                              record                        mailbox      a POP3 session has the maildrop to itself
 //	account/ domain* local*                         record                        directory    an account
 //	alias/ domain* local*                           record                        directory    an alias; local-part "*": the domain's catch-all
 //	domain/ name*                                   record                        directory    a domain that is not in the configuration
@@ -35,7 +39,8 @@
 //
 // Numbers are big-endian with as many octets as the digit says. A * marks text that ends in 0x00 0x01, in which
 // 0x00 is written as 0x00 0xff: so no text is the beginning of another, and texts sort as they are. A holder is
-// whatever keeps a body: "spool/" message14, or "mail/" account* box4 uid4. Days are counted in UTC since 1970.
+// whatever keeps a body: "spool/" message14, or "mail/" account* box4 uid4. Days are counted in UTC since 1970. The slice of
+// a message is the number of the node that took it in, which its id has.
 package keys
 
 import (
@@ -73,13 +78,20 @@ func day(t time.Time) uint32 { return uint32(max(t.Unix(), 0) / (24 * 60 * 60)) 
 // Spool is the key of a message in custody.
 func Spool(id mail.ID) []byte { return append(start("spool/", len(id)), id...) }
 
-// Due is the key of a message's place in the due index.
+// Due is the key of a message's place in the due index, in the slice of the node that took it in.
 func Due(at time.Time, id mail.ID) []byte {
-	return append(binary.BigEndian.AppendUint64(start("due/", 8+len(id)), micros(at)), id...)
+	return append(binary.BigEndian.AppendUint64(DueSlice(id.Node()), micros(at)), id...)
 }
 
-// DueFrom is the first possible key at that time or later.
-func DueFrom(at time.Time) []byte { return binary.BigEndian.AppendUint64(start("due/", 8), micros(at)) }
+// DueFrom is the first possible key of a slice at that time or later.
+func DueFrom(slice uint16, at time.Time) []byte {
+	return binary.BigEndian.AppendUint64(DueSlice(slice), micros(at))
+}
+
+// DueSlice begins the keys of a slice of the due index. Its capacity has room for the rest of one.
+func DueSlice(slice uint16) []byte {
+	return binary.BigEndian.AppendUint16(start("due/", 2+8+16), slice)
+}
 
 // DueAll begins all keys of the due index.
 func DueAll() []byte { return []byte("due/") }
@@ -87,10 +99,57 @@ func DueAll() []byte { return []byte("due/") }
 // ParseDue takes a key of the due index apart; ok is false if it is none.
 func ParseDue(key []byte) (at time.Time, id mail.ID, ok bool) {
 	rest, ok := strings.CutPrefix(string(key), "due/")
-	if !ok || len(rest) < 8 {
+	if !ok || len(rest) < 2+8 {
 		return time.Time{}, "", false
 	}
-	return time.UnixMicro(int64(binary.BigEndian.Uint64([]byte(rest[:8])))).UTC(), mail.ID(rest[8:]), true
+	return time.UnixMicro(int64(binary.BigEndian.Uint64([]byte(rest[2:10])))).UTC(), mail.ID(rest[10:]), true
+}
+
+// ParseSlice returns the slice of a key of the due index; ok is false if it is none.
+func ParseSlice(key []byte) (slice uint16, ok bool) { return parseNumber(key, "due/", -1) }
+
+// Nudge is the key by which the node that works on a message's slice hears that somebody changed the message.
+func Nudge(id mail.ID) []byte {
+	return append(binary.BigEndian.AppendUint16(start("nudge/", 2+len(id)), id.Node()), id...)
+}
+
+// Nudges begins all such keys.
+func Nudges() []byte { return []byte("nudge/") }
+
+// ParseNudge returns the message of such a key; ok is false if it is none.
+func ParseNudge(key []byte) (id mail.ID, ok bool) {
+	rest, ok := bytes.CutPrefix(key, Nudges())
+	if !ok || len(rest) < 2 {
+		return "", false
+	}
+	return mail.ID(rest[2:]), true
+}
+
+// Node is the key of a node that uses the store, and of the lease of its slice.
+func Node(number uint16) []byte { return binary.BigEndian.AppendUint16(start("node/", 2), number) }
+
+// Nodes begins the keys of all nodes.
+func Nodes() []byte { return []byte("node/") }
+
+// ParseNode returns the number in the key of a node; ok is false if it is none.
+func ParseNode(key []byte) (number uint16, ok bool) { return parseNumber(key, "node/", 2) }
+
+// Beat is the key of what shows that a node is alive.
+func Beat(number uint16) []byte { return binary.BigEndian.AppendUint16(start("beat/", 2), number) }
+
+// Beats begins the keys of that of all nodes.
+func Beats() []byte { return []byte("beat/") }
+
+// ParseBeat returns the number in such a key; ok is false if it is none.
+func ParseBeat(key []byte) (number uint16, ok bool) { return parseNumber(key, "beat/", 2) }
+
+// parseNumber reads the two octets behind a name, where size follow (-1: at least two).
+func parseNumber(key []byte, name string, size int) (number uint16, ok bool) {
+	rest, ok := bytes.CutPrefix(key, []byte(name))
+	if !ok || len(rest) < 2 || size >= 0 && len(rest) != size {
+		return 0, false
+	}
+	return binary.BigEndian.Uint16(rest), true
 }
 
 // Account is the key of an account. The domain is in lower case, the local-part is put into it.

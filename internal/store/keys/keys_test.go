@@ -65,7 +65,9 @@ func TestKeysSort(t *testing.T) {
 	for name, pair := range map[string][2][]byte{
 		"due by time":          {Due(now, "ZZ"), Due(later, "AA")},
 		"due by id":            {Due(now, "AA"), Due(now, "AB")},
-		"due from":             {Due(now, "AA"), DueFrom(later)},
+		"due from":             {Due(now, "AA"), DueFrom(0, later)},
+		"due by slice":         {Due(later, mail.NewIDs(1).New(now)), Due(now, mail.NewIDs(2).New(now))},
+		"due within a slice":   {DueSlice(2), Due(now, mail.NewIDs(2).New(now))},
 		"trail by day":         {Step(id, later, 0), Trail(mail.NewIDs(0).New(now.Add(24 * time.Hour)))},
 		"steps by time":        {Step(id, now, 9), Step(id, later, 0)},
 		"trail from a second":  {Step(mail.NewIDs(1023).New(now.Add(-time.Second)), later, 0), TrailFrom(now)},

@@ -82,6 +82,9 @@ func UIDValidity(account string) []byte { return text(start("validity/", len(acc
 // Octets is the counter of the octets in all mailboxes of an account.
 func Octets(account string) []byte { return text(start("octets/", len(account)+2), account) }
 
+// Maildrop is the key of the session that has an account's maildrop to itself.
+func Maildrop(account string) []byte { return text(start("maildrop/", len(account)+2), account) }
+
 // Box names a mailbox in the keys of what is in it: it keeps its number when it gets another name.
 type Box struct {
 	Account string // mail.Address.Key of its owner

@@ -1,0 +1,272 @@
+package lease
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"waybill/internal/mail"
+	"waybill/internal/store"
+	"waybill/internal/store/keys"
+)
+
+// sight is a beat of another node, and since when it was seen unchanged.
+type sight struct {
+	beat  store.Version
+	since time.Time
+}
+
+// ErrNoNumber: all numbers of nodes have slices with mail in them.
+var ErrNoNumber = fmt.Errorf("the store has %d nodes, and no number for another", mail.Nodes)
+
+// claimTries bounds how often a number is drawn that somebody else takes at the same time.
+const claimTries = 10
+
+// claim makes the process a node under a number that is free.
+func (l *Lease) claim(ctx context.Context) error {
+	for range claimTries {
+		number, err := l.free()
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		var b store.Batch
+		b.ID = store.NewBatchID(began)
+		b.Create(keys.Node(number), member{holder: number, name: l.o.Name, joined: began}.encode())
+		b.Put(keys.Beat(number), beat(began))
+		result, err := l.o.Store.Commit(ctx, &b)
+		if errors.Is(err, store.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		l.mu.Lock()
+		l.number, l.held, l.until = number, map[uint16]store.Version{number: result.Version}, l.end(began)
+		l.mu.Unlock()
+		l.tell()
+		return nil
+	}
+	return ErrNoNumber
+}
+
+// free draws a number that no key has. Anyone will do: so it is long until one comes again, whose last node might still sleep.
+func (l *Lease) free() (uint16, error) {
+	snap, err := l.o.Store.Snapshot()
+	if err != nil {
+		return 0, err
+	}
+	defer snap.Close()
+	n, err := read(snap)
+	if err != nil {
+		return 0, err
+	}
+	first := rand.IntN(mail.Nodes)
+	for i := range mail.Nodes {
+		number := uint16((first + i) % mail.Nodes)
+		if _, taken := n.members[number]; !taken && n.beats[number] == store.Absent {
+			return number, nil
+		}
+	}
+	return 0, ErrNoNumber
+}
+
+func beat(at time.Time) []byte { return binary.BigEndian.AppendUint64(nil, uint64(at.UnixMicro())) }
+
+// end is when a lease ends for its holder that was taken or renewed at began.
+func (l *Lease) end(began time.Time) time.Time { return began.Add(l.o.Length - l.o.Length/margin) }
+
+// keep renews the lease and looks after the others.
+func (l *Lease) keep(ctx context.Context) {
+	tick := time.NewTicker(l.o.Length / beats)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := l.renew(ctx)
+		if err == nil {
+			err = l.look(ctx)
+		}
+		if err != nil && ctx.Err() == nil && l.o.Store.Healthy() == nil { // else the store has said so itself
+			l.o.Logger.Warn("the lease of this node could not be looked after", "error", err)
+		}
+	}
+}
+
+// renew shows that the node is alive. If others thought it is not, it joins anew.
+func (l *Lease) renew(ctx context.Context) error {
+	began := time.Now()
+	number, epoch := l.Epoch()
+	var b store.Batch
+	b.Check(keys.Node(number), epoch)
+	b.Put(keys.Beat(number), beat(began))
+	_, err := l.o.Store.Commit(ctx, &b)
+	if errors.Is(err, store.ErrConflict) {
+		l.o.Logger.Warn("other nodes took this one for dead and its work over: it joins them anew", "node", number)
+		l.mu.Lock()
+		l.until, l.held = time.Time{}, map[uint16]store.Version{}
+		l.mu.Unlock()
+		l.tell()
+		return l.claim(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.until = l.end(began)
+	return nil
+}
+
+// look takes over what nobody works on.
+func (l *Lease) look(ctx context.Context) error {
+	snap, err := l.o.Store.Snapshot()
+	if err != nil {
+		return err
+	}
+	defer snap.Close()
+	n, err := read(snap)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	dead := l.see(n, now)
+	dead[noNode] = true
+	if err := l.takeOver(ctx, n, dead); err != nil {
+		return err
+	}
+	if now.Sub(l.tidied) < l.o.Length {
+		return nil
+	}
+	l.tidied = now
+	return l.tidy(ctx, snap, n)
+}
+
+// see notes the beats of the others, and returns those who have not changed theirs for longer than a lease lasts.
+func (l *Lease) see(n nodes, now time.Time) (dead map[uint16]bool) {
+	dead = map[uint16]bool{}
+	// What was not looked at proves nothing: this node may have slept itself, or the store been away from all.
+	blind := now.Sub(l.looked) > l.o.Length/2
+	l.looked = now
+	for _, m := range n.members {
+		h := m.holder
+		if h == l.number || h == noNode {
+			continue
+		}
+		s, known := l.others[h]
+		switch {
+		case !known || blind || s.beat != n.beats[h]:
+			l.others[h] = sight{n.beats[h], now}
+		case now.Sub(s.since) > l.o.Length+l.o.Length/margin:
+			dead[h] = true
+		}
+	}
+	return dead
+}
+
+// takeOver makes this node the holder of all slices of those who are dead.
+func (l *Lease) takeOver(ctx context.Context, n nodes, dead map[uint16]bool) error {
+	for h := range dead {
+		var b store.Batch
+		var taken []uint16
+		for slice, m := range n.members {
+			if m.holder != h {
+				continue
+			}
+			b.Check(keys.Node(slice), n.epochs[slice])
+			m.holder = l.number
+			b.Put(keys.Node(slice), m.encode())
+			taken = append(taken, slice)
+		}
+		if len(taken) == 0 {
+			continue
+		}
+		if h != noNode {
+			b.Check(keys.Beat(h), n.beats[h])
+			b.Delete(keys.Beat(h))
+			l.o.Logger.Warn("a node has died: its part of the queue is taken over", "node", h, "name", n.members[h].name)
+		}
+		if err := l.take(ctx, &b, taken); err != nil {
+			return err
+		}
+		delete(l.others, h)
+	}
+	return nil
+}
+
+// take commits a batch that makes this node the holder of slices. Another one may have been faster.
+func (l *Lease) take(ctx context.Context, b *store.Batch, taken []uint16) error {
+	number, epoch := l.Epoch()
+	b.Check(keys.Node(number), epoch)
+	b.ID = store.NewBatchID(time.Now())
+	result, err := l.o.Store.Commit(ctx, b)
+	if errors.Is(err, store.ErrConflict) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	for _, slice := range taken {
+		l.held[slice] = result.Version
+	}
+	l.mu.Unlock()
+	l.tell()
+	return nil
+}
+
+// tidy takes slices over that have no node at all, or that were taken over by this one without its knowing, and ends those that
+// are empty.
+func (l *Lease) tidy(ctx context.Context, snap store.Snapshot, n nodes) error {
+	found, err := sliced(snap)
+	if err != nil {
+		return err
+	}
+	full := map[uint16]bool{}
+	var b store.Batch
+	var taken []uint16
+	for _, slice := range found {
+		full[slice] = true
+		m, is := n.members[slice]
+		if is && (m.holder != l.number || l.Holds(slice)) {
+			continue
+		}
+		b.Check(keys.Node(slice), n.epochs[slice])
+		m.holder = l.number
+		b.Put(keys.Node(slice), m.encode())
+		taken = append(taken, slice)
+	}
+	if len(taken) > 0 {
+		if err := l.take(ctx, &b, taken); err != nil {
+			return err
+		}
+	}
+	for slice, m := range n.members {
+		if m.holder == l.number && slice != l.number && !full[slice] {
+			if err := l.drop(ctx, slice, n.epochs[slice]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// drop ends a slice that was found empty. Only its holder adds to a slice that has no node, and this one does not.
+func (l *Lease) drop(ctx context.Context, slice uint16, epoch store.Version) error {
+	var b store.Batch
+	b.Check(keys.Node(slice), epoch)
+	b.Delete(keys.Node(slice))
+	if _, err := l.o.Store.Commit(ctx, &b); err != nil && !errors.Is(err, store.ErrConflict) {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.held, slice)
+	return nil
+}

@@ -1,0 +1,134 @@
+package lease
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"waybill/internal/mail"
+	"waybill/internal/store"
+	"waybill/internal/store/keys"
+	"waybill/internal/store/record"
+)
+
+// member is the value of node/<n>.
+type member struct {
+	holder uint16 // who works on the slice; noNode: nobody, it is free
+	name   string // of node n
+	joined time.Time
+}
+
+const format = 1
+
+func (m member) encode() []byte {
+	b := binary.AppendUvarint([]byte{format}, uint64(m.holder))
+	return record.AppendTime(record.AppendText(b, m.name), m.joined)
+}
+
+func decode(value []byte) (m member, err error) {
+	r := record.NewReader(value, format)
+	holder := r.Uvarint()
+	m.name, m.joined = r.Text(), r.Time()
+	if holder > noNode {
+		r.Fail()
+	}
+	m.holder = uint16(holder)
+	return m, r.End()
+}
+
+// nodes is what a snapshot says of them.
+type nodes struct {
+	members map[uint16]member
+	epochs  map[uint16]store.Version
+	beats   map[uint16]store.Version
+}
+
+func read(snap store.Snapshot) (n nodes, err error) {
+	n = nodes{map[uint16]member{}, map[uint16]store.Version{}, map[uint16]store.Version{}}
+	for e, err := range snap.Scan(store.Prefix(keys.Nodes())) {
+		if err != nil {
+			return n, fmt.Errorf("read the nodes: %w", err)
+		}
+		number, ok := keys.ParseNode(e.Key)
+		m, err := decode(e.Value)
+		if err != nil || !ok {
+			return n, fmt.Errorf("key %q: %w", e.Key, errors.Join(err, record.ErrCorrupt))
+		}
+		n.members[number], n.epochs[number] = m, e.Version
+	}
+	for e, err := range snap.Scan(store.Prefix(keys.Beats())) {
+		if err != nil {
+			return n, fmt.Errorf("read the beats of the nodes: %w", err)
+		}
+		if number, ok := keys.ParseBeat(e.Key); ok {
+			n.beats[number] = e.Version
+		}
+	}
+	return n, nil
+}
+
+// Node is a node of a store, for operators.
+type Node struct {
+	Number uint16
+	Name   string
+	Joined time.Time
+	Slices []uint16      // that it works on
+	Beat   store.Version // changes as long as it lives; absent: it has left, or was taken for dead
+}
+
+// Nodes returns those that are at work, or were when they last told, by number. Errors: those of the store.
+func Nodes(snap store.Snapshot) ([]Node, error) {
+	n, err := read(snap)
+	if err != nil {
+		return nil, err
+	}
+	var all []Node
+	for number := range uint16(mail.Nodes) {
+		m, is := n.members[number]
+		if !is || m.holder != number {
+			continue
+		}
+		node := Node{Number: number, Name: m.name, Joined: m.joined, Beat: n.beats[number]}
+		for slice := range uint16(mail.Nodes) {
+			if of, is := n.members[slice]; is && of.holder == number {
+				node.Slices = append(node.Slices, slice)
+			}
+		}
+		all = append(all, node)
+	}
+	return all, nil
+}
+
+// Slices returns those of the queue that have messages. Errors: those of the store.
+func Slices(st store.Store) ([]uint16, error) {
+	snap, err := st.Snapshot()
+	if err != nil {
+		return nil, fmt.Errorf("look for slices of the queue: %w", err)
+	}
+	defer snap.Close()
+	return sliced(snap)
+}
+
+// sliced returns the slices of the due index that have entries.
+func sliced(snap store.Snapshot) (found []uint16, err error) {
+	next := keys.DueAll()
+	end := store.After(next)
+	for next != nil {
+		r := store.Range{Start: next, End: end, Limit: 1}
+		next = nil
+		for e, err := range snap.Scan(r) {
+			if err != nil {
+				return nil, fmt.Errorf("look for slices of the queue: %w", err)
+			}
+			slice, ok := keys.ParseSlice(e.Key)
+			if !ok { // no entry, and nothing behind it is one of that slice
+				next = append(append([]byte(nil), e.Key...), 0)
+				continue
+			}
+			found = append(found, slice)
+			next = store.After(keys.DueSlice(slice))
+		}
+	}
+	return found, nil
+}
