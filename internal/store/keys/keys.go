@@ -35,6 +35,7 @@
 //	trail/ day4 message14 0xff                      counter                       trail        events that were left out
 //	session/ micros8 seq4                           events                        trail        sessions that came to no message
 //	sessions                                        counter                       trail        octets under session/
+//	layout                                          octet                         layout       in which form these keys are; none: 1
 //	nobody/                                         -                             -            never written: its watcher hears of reopenings only
 //
 // Numbers are big-endian with as many octets as the digit says. A * marks text that ends in 0x00 0x01, in which
@@ -104,6 +105,19 @@ func ParseDue(key []byte) (at time.Time, id mail.ID, ok bool) {
 	}
 	return time.UnixMicro(int64(binary.BigEndian.Uint64([]byte(rest[2:10])))).UTC(), mail.ID(rest[10:]), true
 }
+
+// ParseUnslicedDue takes a key of the due index apart that is of the form before there were slices, due/ micros8 message14; ok is
+// false if it is none.
+func ParseUnslicedDue(key []byte) (at time.Time, id mail.ID, ok bool) {
+	rest, ok := strings.CutPrefix(string(key), "due/")
+	if !ok || len(rest) != 8+14 {
+		return time.Time{}, "", false
+	}
+	return time.UnixMicro(int64(binary.BigEndian.Uint64([]byte(rest[:8])))).UTC(), mail.ID(rest[8:]), true
+}
+
+// Layout is the key of the form of the keys.
+func Layout() []byte { return []byte("layout") }
 
 // ParseSlice returns the slice of a key of the due index; ok is false if it is none.
 func ParseSlice(key []byte) (slice uint16, ok bool) { return parseNumber(key, "due/", -1) }
