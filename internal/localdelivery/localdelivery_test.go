@@ -43,7 +43,7 @@ func newRig(t *testing.T) *rig {
 	}
 	t.Cleanup(func() { st.Close() })
 	b := bodies.New(st)
-	r := &rig{t: t, store: st, spool: spool.New(st, b, lease.Alone(1)), mailboxes: mailbox.New(st, b)}
+	r := &rig{t: t, store: st, spool: spool.New(st, b, lease.Alone(1)), mailboxes: mailbox.New(st, b, lease.Alone(1))}
 	r.directory = directory.New(st, []config.Domain{{Name: "b.test"}},
 		directory.Options{Hash: directory.Cost{Memory: 8, Passes: 1, Threads: 1}})
 	for _, local := range []string{"you", "other"} {

@@ -11,6 +11,7 @@ import (
 	"waybill/internal/mail"
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
+	"waybill/internal/store/lease"
 	"waybill/internal/store/pebble"
 )
 
@@ -26,7 +27,7 @@ func TestFlippedBits(t *testing.T) {
 			return fixture{}, err
 		}
 		b := bodies.New(st)
-		return fixture{t, st, b, New(st, b)}, nil
+		return fixture{t, st, b, New(st, b, lease.Alone(1))}, nil
 	}
 	f, err := open()
 	if err != nil {

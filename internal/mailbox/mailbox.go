@@ -22,6 +22,7 @@ import (
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
 	"waybill/internal/store/keys"
+	"waybill/internal/store/lease"
 )
 
 // Inbox is the name of the mailbox that every account has. In any other case it is the same one (RFC 9051 §5.1).
@@ -78,17 +79,18 @@ type Listing struct {
 type Mailboxes struct {
 	st     store.Store
 	bodies *bodies.Bodies
+	lease  *lease.Lease
 
 	mu     sync.Mutex
-	locked map[string]struct{} // accounts whose maildrop is open
+	locked map[string]struct{} // accounts whose maildrop is open here
 
 	found   recentBoxes
 	purging sync.Mutex
 }
 
-// New returns the mailboxes in st, whose bodies are b.
-func New(st store.Store, b *bodies.Bodies) *Mailboxes {
-	return &Mailboxes{st: st, bodies: b, locked: map[string]struct{}{}, found: recentBoxes{known: map[boxName]box{}}}
+// New returns the mailboxes in st, whose bodies are b, for the node that has that lease.
+func New(st store.Store, b *bodies.Bodies, l *lease.Lease) *Mailboxes {
+	return &Mailboxes{st: st, bodies: b, lease: l, locked: map[string]struct{}{}, found: recentBoxes{known: map[boxName]box{}}}
 }
 
 func canonical(name string) string {
@@ -291,20 +293,4 @@ func (m *Mailboxes) Expunge(b *store.Batch, account, _ string, entries []Entry) 
 // says. Call cancel when done.
 func (m *Mailboxes) Watch(account string) (changed <-chan struct{}, cancel func()) {
 	return m.st.Watch(keys.MailboxCounters(account))
-}
-
-// LockMaildrop gives one session the exclusive use of an account's maildrop (RFC 1939 §4) until unlock, which may be
-// called again; ok is false if another session of this process has it.
-func (m *Mailboxes) LockMaildrop(account string) (unlock func(), ok bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, taken := m.locked[account]; taken {
-		return func() {}, false
-	}
-	m.locked[account] = struct{}{}
-	return sync.OnceFunc(func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		delete(m.locked, account)
-	}), true
 }

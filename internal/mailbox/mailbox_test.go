@@ -19,6 +19,7 @@ import (
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
 	"waybill/internal/store/keys"
+	"waybill/internal/store/lease"
 	"waybill/internal/store/pebble"
 	"waybill/internal/store/record"
 )
@@ -46,7 +47,7 @@ func newFixture(t testing.TB) fixture {
 	}
 	t.Cleanup(func() { st.Close() })
 	b := bodies.New(st)
-	f := fixture{t, st, b, New(st, b)}
+	f := fixture{t, st, b, New(st, b, lease.Alone(1))}
 	for _, account := range []string{alice, bob} {
 		var batch store.Batch
 		if err := f.Create(t.Context(), &batch, account, Inbox, now); err != nil {
@@ -443,33 +444,6 @@ func TestWatch(t *testing.T) {
 	default:
 		t.Error("not told")
 	}
-}
-
-func TestLockMaildrop(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	unlock, ok := f.LockMaildrop(alice)
-	if !ok {
-		t.Fatal("first lock refused")
-	}
-	if _, ok := f.LockMaildrop(bob); !ok {
-		t.Error("another's maildrop is locked")
-	}
-	if not, ok := f.LockMaildrop(alice); ok {
-		t.Error("locked twice")
-	} else {
-		not()
-	}
-	unlock()
-	second, ok := f.LockMaildrop(alice)
-	if !ok {
-		t.Fatal("still locked")
-	}
-	unlock() // again: it must not open the second one's
-	if _, ok := f.LockMaildrop(alice); ok {
-		t.Error("the first unlock opened the second lock")
-	}
-	second()
 }
 
 // A message whose record is damaged is told, and keeps nobody from the others.

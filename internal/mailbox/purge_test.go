@@ -10,6 +10,7 @@ import (
 
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
+	"waybill/internal/store/lease"
 )
 
 // TestPurgeStaysOutOfANewAccount: a purge that knows of a mark from before deletes nothing of an account that got the name
@@ -85,7 +86,7 @@ func TestPurgesAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	purged := 0
-	for _, by := range []*Mailboxes{f.Mailboxes, f.Mailboxes, New(f.st, f.bodies), New(f.st, f.bodies)} {
+	for _, by := range []*Mailboxes{f.Mailboxes, f.Mailboxes, New(f.st, f.bodies, lease.Alone(1)), New(f.st, f.bodies, lease.Alone(1))} {
 		all.Go(func() {
 			got, err := by.Purge(t.Context())
 			if err != nil {
@@ -151,7 +152,7 @@ func TestPurgeGoesOnAfterDamage(t *testing.T) {
 		if broken == torn {
 			want = 1
 		}
-		damaged := New(damagedRange{f.st, marked[0].Messages(), broken}, f.bodies)
+		damaged := New(damagedRange{f.st, marked[0].Messages(), broken}, f.bodies, lease.Alone(1))
 		if n, err := damaged.Purge(t.Context()); n != want || !errors.Is(err, broken) {
 			t.Errorf("%v: %d messages purged, %v", broken, n, err)
 		}

@@ -17,7 +17,7 @@ type drop struct {
 	service *Service
 	story   *story
 	account string
-	unlock  func()
+	lock    *mailbox.Lock
 	entries []mailbox.Entry
 	infos   []pop3.MessageInfo
 	started map[int]time.Time // when messages were opened, by number
@@ -58,7 +58,7 @@ func (d *drop) Retrieved(n int) {
 }
 
 // Release implements pop3.Maildrop.
-func (d *drop) Release() { d.unlock() }
+func (d *drop) Release() { d.lock.Unlock() }
 
 // Quit implements pop3.Maildrop: the messages, with the events that tell of it, go in one batch. Messages that
 // somebody else removed meanwhile are gone already, which is as good.
@@ -74,6 +74,9 @@ func (d *drop) Quit(ctx context.Context, deleted []int) error {
 		err := d.expunge(ctx, doomed)
 		if !errors.Is(err, store.ErrConflict) {
 			return err
+		}
+		if lost, err := d.lock.Lost(ctx); lost || err != nil {
+			return errors.Join(err, fmt.Errorf("delete from %s: this server was cut off, and the maildrop may be another's", d.account))
 		}
 		if doomed, err = d.remaining(ctx, doomed); err != nil {
 			return err
@@ -93,6 +96,7 @@ const (
 func (d *drop) expunge(ctx context.Context, doomed []mailbox.Entry) error {
 	began := time.Now()
 	b := &store.Batch{ID: store.NewBatchID(began)}
+	d.lock.Fence(b)
 	d.service.Mailboxes.Expunge(b, d.account, mailbox.Inbox, doomed)
 	events := d.story.deletions(doomed, began)
 	for _, id := range events.order {

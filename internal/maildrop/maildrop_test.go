@@ -27,6 +27,7 @@ import (
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
 	"waybill/internal/store/keys"
+	"waybill/internal/store/lease"
 	"waybill/internal/store/pebble"
 	"waybill/internal/trail"
 )
@@ -55,7 +56,7 @@ func newSite(t *testing.T) *site {
 	}
 	t.Cleanup(func() { st.Close() })
 	s := &site{t: t, store: &obstinate{Store: st}, bodies: bodies.New(st), trail: &notebook{}}
-	s.mailboxes = mailbox.New(st, s.bodies)
+	s.mailboxes = mailbox.New(st, s.bodies, lease.Alone(1))
 	d := directory.New(st, []config.Domain{{Name: "example.test"}}, directory.Options{
 		Hash: directory.Cost{Memory: 64, Passes: 1, Threads: 1},
 	})

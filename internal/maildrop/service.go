@@ -23,7 +23,7 @@ import (
 
 // Mailboxes holds the messages.
 type Mailboxes interface {
-	LockMaildrop(account string) (unlock func(), ok bool)
+	LockMaildrop(ctx context.Context, account string) (*mailbox.Lock, error)
 	List(ctx context.Context, account, name string) (mailbox.Listing, error)
 	Open(ctx context.Context, e mailbox.Entry) (*mailbox.Reader, error)
 	Expunge(b *store.Batch, account, name string, entries []mailbox.Entry)

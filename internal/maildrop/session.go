@@ -84,13 +84,16 @@ func (s *session) refused(err error) error {
 // open returns the account's maildrop, locked.
 func (s *session) open(ctx context.Context, account directory.Account) (_ *drop, err error) {
 	key := account.Key()
-	unlock, ok := s.service.Mailboxes.LockMaildrop(key)
-	if !ok {
+	lock, err := s.service.Mailboxes.LockMaildrop(ctx, key)
+	if errors.Is(err, mailbox.ErrLocked) {
 		return nil, pop3.ErrInUse
+	}
+	if err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			unlock()
+			lock.Unlock()
 		}
 	}()
 	listing, err := s.service.Mailboxes.List(ctx, key, mailbox.Inbox)
@@ -105,7 +108,7 @@ func (s *session) open(ctx context.Context, account directory.Account) (_ *drop,
 		return nil, fmt.Errorf("open the maildrop of %s: %w", key, err)
 	}
 	d := &drop{
-		service: s.service, story: &s.story, account: key, unlock: unlock, entries: listing.Entries, started: map[int]time.Time{},
+		service: s.service, story: &s.story, account: key, lock: lock, entries: listing.Entries, started: map[int]time.Time{},
 	}
 	return d, d.describe(ctx, listing.UIDValidity)
 }

@@ -133,7 +133,7 @@ func newBench(t *testing.T, text string) *bench {
 	dir := directory.New(engine, []config.Domain{{Name: "example.test"}}, directory.Options{Hash: directory.Cost{Memory: 8, Passes: 1, Threads: 1}})
 	if !has("nobody") {
 		for _, name := range []string{"alice", "bob", "alice+own"} {
-			addAccount(t, engine, dir, mailbox.New(engine, held), name)
+			addAccount(t, engine, dir, mailbox.New(engine, held, lease.Alone(1)), name)
 		}
 	}
 	if has("aliases") {
@@ -142,7 +142,7 @@ func newBench(t *testing.T, text string) *bench {
 	if has("toofar") {
 		addTooFar(t, engine, dir)
 	}
-	boxes := mailbox.New(engine, held)
+	boxes := mailbox.New(engine, held, lease.Alone(1))
 	o := Options{
 		Usage:    boxes.Usage,
 		Hostname: "mail.example.test", IDs: mail.NewIDs(1), Store: engine, Spool: b.spool, Directory: dir, Owners: dir, Queue: b, Expire: time.Hour, Logger: logger,

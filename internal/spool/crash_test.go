@@ -32,7 +32,7 @@ type deliverer struct {
 
 func newDeliverer(t testing.TB, st store.Store) *deliverer {
 	b := bodies.New(st)
-	return &deliverer{st: st, spool: New(st, b, lease.Alone(1)), boxes: mailbox.New(st, b), answered: map[mail.ID]bool{}}
+	return &deliverer{st: st, spool: New(st, b, lease.Alone(1)), boxes: mailbox.New(st, b, lease.Alone(1)), answered: map[mail.ID]bool{}}
 }
 
 // deliver brings one message into the mailbox, over an attempt that only half succeeds.

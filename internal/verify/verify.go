@@ -124,6 +124,11 @@ func (v *verifier) kinds() []kind {
 		{"trail/", v.step, nil},
 		{"session/", v.session, nil},
 		{"sessions", v.sessionOctets, nil},
+		{"node/", v.node, nil},
+		{"beat/", v.beat, nil},
+		{"nudge/", v.nudge, nil},
+		{"maildrop/", v.lock, nil},
+		{"layout", v.form, nil},
 		{"nobody/", v.stranger, nil},
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
 	"waybill/internal/store/keys"
+	"waybill/internal/store/layout"
 	"waybill/internal/store/lease"
 	"waybill/internal/store/pebble"
 	"waybill/internal/trail"
@@ -43,7 +44,7 @@ func newFixture(t *testing.T) *fixture {
 	f.open()
 	t.Cleanup(func() { f.st.Close() })
 	held := bodies.New(f.st)
-	boxes, sp := mailbox.New(f.st, held), spool.New(f.st, held, lease.Alone(1))
+	boxes, sp := mailbox.New(f.st, held, lease.Alone(1)), spool.New(f.st, held, lease.Alone(1))
 	d := directory.New(f.st, []config.Domain{{Name: "a.test"}}, directory.Options{Hash: directory.Cost{Memory: 8, Passes: 1, Threads: 1}, Iterations: 4096})
 	f.change(func(b *store.Batch) error {
 		if err := boxes.Create(t.Context(), b, f.alice.Key(), mailbox.Inbox, time.Now()); err != nil {
@@ -75,7 +76,7 @@ func (f *fixture) furnish() {
 	f.Helper()
 	ctx, now := f.Context(), time.Now()
 	held := bodies.New(f.st)
-	boxes, account := mailbox.New(f.st, held), f.alice.Key()
+	boxes, account := mailbox.New(f.st, held, lease.Alone(1)), f.alice.Key()
 	d := directory.New(f.st, []config.Domain{{Name: "a.test"}}, directory.Options{Hash: directory.Cost{Memory: 8, Passes: 1, Threads: 1}, Iterations: 4096})
 	f.team = mail.Address{Local: "team", Domain: "a.test"}
 	file := func(account, name string) {
@@ -105,6 +106,7 @@ func (f *fixture) furnish() {
 		return err
 	})
 	f.change(func(b *store.Batch) error { b.Create(keys.Imported(account, "x"), nil); return nil })
+	f.join()
 	f.tell(now)
 	draft := held.NewDraft() // is under way
 	io.WriteString(draft, strings.Repeat("0123456789abcdef\r\n", 30_000))
@@ -147,6 +149,23 @@ func (f *fixture) open() {
 		f.Fatal(err)
 	}
 	f.st = st
+}
+
+// join makes the store one that nodes share, in which a POP3 session has a maildrop and an operator did something.
+func (f *fixture) join() {
+	f.Helper()
+	l, err := lease.Join(f.Context(), lease.Options{Store: f.st})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { l.Leave(context.Background()) })
+	if _, err := mailbox.New(f.st, bodies.New(f.st), l).LockMaildrop(f.Context(), f.alice.Key()); err != nil {
+		f.Fatal(err)
+	}
+	if _, err := layout.Upgrade(f.Context(), f.st); err != nil {
+		f.Fatal(err)
+	}
+	f.change(func(b *store.Batch) error { b.Put(keys.Nudge(f.item.ID), nil); return nil })
 }
 
 func (f *fixture) change(fill func(b *store.Batch) error) {
@@ -255,6 +274,13 @@ func TestDamage(t *testing.T) {
 		"secret":             {func(_ *fixture, b *store.Batch) { b.Put(keys.Secret("srs"), []byte{}) }, "damage: the secret of key "},
 		"secret lost":        {func(_ *fixture, b *store.Batch) { b.Delete(keys.Secret("srs")) }, "damage: the reverse-path of key "},
 		"forward":            {func(_ *fixture, b *store.Batch) { b.Put(keys.Forward("token"), []byte{1}) }, "damage: the reverse-path of key "},
+		"node":               {func(_ *fixture, b *store.Batch) { b.Put(keys.Node(5), []byte{9}) }, "damage: node 5: its record cannot be read, so no node can join"},
+		"node key":           {func(_ *fixture, b *store.Batch) { b.Put([]byte("node/x"), nil) }, `damage: key "node/x": its fields`},
+		"beat":               {func(_ *fixture, b *store.Batch) { b.Put([]byte("beat/x"), nil) }, `damage: key "beat/x": its fields`},
+		"nudge":              {func(_ *fixture, b *store.Batch) { b.Put([]byte("nudge/x"), nil) }, `damage: key "nudge/x": its fields`},
+		"maildrop lock":      {func(f *fixture, b *store.Batch) { b.Put(keys.Maildrop(f.alice.Key()), []byte{9}) }, "untidy: the lock of the maildrop of alice@a.test: it cannot be read"},
+		"maildrop lock key":  {func(_ *fixture, b *store.Batch) { b.Put([]byte("maildrop/x"), nil) }, `damage: key "maildrop/x": its fields`},
+		"form":               {func(_ *fixture, b *store.Batch) { b.Put(keys.Layout(), []byte{99}) }, `damage: key "layout": the form of the store is none`},
 		"purge mark":         {func(_ *fixture, b *store.Batch) { b.Put([]byte("purge/x"), nil) }, `damage: key "purge/x": its fields`},
 		"INBOX record":       {func(f *fixture, b *store.Batch) { b.Put(keys.Mailbox(f.alice.Key(), "INBOX"), []byte{9, 9}) }, "damage: mailbox INBOX of alice@a.test: its record cannot be read"},
 		"INBOX unreachable":  {func(f *fixture, b *store.Batch) { b.Put(keys.Mailbox(f.alice.Key(), "INBOX"), []byte{9, 9}) }, "damage: mailbox 1 of alice@a.test: no mailbox has that number, so its 2 messages"},

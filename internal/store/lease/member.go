@@ -37,6 +37,12 @@ func decode(value []byte) (m member, err error) {
 	return m, r.End()
 }
 
+// Readable returns why the value of node/<n> cannot be read; nil if it can.
+func Readable(value []byte) error {
+	_, err := decode(value)
+	return err
+}
+
 // nodes is what a snapshot says of them.
 type nodes struct {
 	members map[uint16]member

@@ -1,0 +1,181 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"waybill/internal/store"
+	"waybill/internal/store/bodies"
+	"waybill/internal/store/lease"
+	"waybill/internal/store/pebble"
+)
+
+func TestLockMaildrop(t *testing.T) {
+	t.Parallel()
+	checkLock(t, newFixture(t).Mailboxes)
+}
+
+// checkLock holds the locks of one node to what they promise.
+func checkLock(t *testing.T, m *Mailboxes) {
+	t.Helper()
+	first, err := m.LockMaildrop(t.Context(), alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other, err := m.LockMaildrop(t.Context(), bob); err != nil {
+		t.Error("another's maildrop is locked:", err)
+	} else {
+		defer other.Unlock()
+	}
+	if _, err := m.LockMaildrop(t.Context(), alice); !errors.Is(err, ErrLocked) {
+		t.Error("locked twice:", err)
+	}
+	first.Unlock()
+	second, err := m.LockMaildrop(t.Context(), alice)
+	if err != nil {
+		t.Fatal("still locked:", err)
+	}
+	first.Unlock() // again: it must not open the second one's
+	if _, err := m.LockMaildrop(t.Context(), alice); !errors.Is(err, ErrLocked) {
+		t.Error("the first unlock opened the second lock:", err)
+	}
+	second.Unlock()
+}
+
+// line is a node's way to the store, which can be cut.
+type line struct {
+	store.Store
+	cut atomic.Bool
+}
+
+func (l *line) Commit(ctx context.Context, b *store.Batch) (store.Result, error) {
+	if l.cut.Load() {
+		return store.Result{}, store.ErrUnavailable
+	}
+	return l.Store.Commit(ctx, b)
+}
+
+// several runs a test in a bubble of time, with three nodes of one store.
+func several(t *testing.T, f func(t *testing.T, nodes [3]*Mailboxes, lines [3]*line)) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st, err := pebble.Open(pebble.Options{Dir: "store", FS: vfs.NewMem(), MemTableSize: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		var nodes [3]*Mailboxes
+		var lines [3]*line
+		for i := range nodes {
+			lines[i] = &line{Store: st}
+			l, err := lease.Join(t.Context(), lease.Options{Store: lines[i]})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Leave(context.Background())
+			nodes[i] = New(lines[i], bodies.New(st), l)
+		}
+		f(t, nodes, lines)
+	})
+}
+
+// commit makes a batch of a session that has the lock.
+func (l *Lock) commit(t *testing.T) error {
+	b := store.Batch{Puts: []store.Put{{Key: []byte("deleted")}}}
+	l.Fence(&b)
+	_, err := l.m.st.Commit(t.Context(), &b)
+	return err
+}
+
+func TestLockAmongNodes(t *testing.T) {
+	several(t, func(t *testing.T, nodes [3]*Mailboxes, _ [3]*line) {
+		for _, m := range nodes {
+			checkLock(t, m)
+		}
+		lock, err := nodes[0].LockMaildrop(t.Context(), alice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			for _, m := range nodes {
+				if _, err := m.LockMaildrop(t.Context(), alice); !errors.Is(err, ErrLocked) {
+					t.Error("locked twice:", err)
+				}
+			}
+			time.Sleep(time.Hour)
+		}
+		if err := lock.commit(t); err != nil {
+			t.Error("the session that has the lock cannot delete:", err)
+		}
+		if lost, err := lock.Lost(t.Context()); lost || err != nil {
+			t.Error("the lock is lost:", lost, err)
+		}
+		lock.Unlock()
+		if lock, err = nodes[1].LockMaildrop(t.Context(), alice); err != nil {
+			t.Error("still locked:", err)
+		}
+		lock.Unlock()
+	})
+}
+
+// TestLockEndsWithItsNode: a node that was taken for dead has no locks any more, whatever it believes.
+func TestLockEndsWithItsNode(t *testing.T) {
+	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*line) {
+		lock, err := nodes[0].LockMaildrop(t.Context(), alice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines[0].cut.Store(true)
+		time.Sleep(5 * time.Second)
+		if _, err := nodes[1].LockMaildrop(t.Context(), alice); !errors.Is(err, ErrLocked) {
+			t.Error("a node that only does not answer lost its lock at once:", err)
+		}
+		time.Sleep(25 * time.Second)
+		second, err := nodes[1].LockMaildrop(t.Context(), alice)
+		if err != nil {
+			t.Fatal("the lock outlived its node:", err)
+		}
+		if _, err := nodes[2].LockMaildrop(t.Context(), alice); !errors.Is(err, ErrLocked) {
+			t.Error("locked twice:", err)
+		}
+		lines[0].cut.Store(false)
+		if err := lock.commit(t); !errors.Is(err, store.ErrConflict) {
+			t.Error("a session that has lost its lock deletes:", err)
+		}
+		if lost, err := lock.Lost(t.Context()); !lost || err != nil {
+			t.Error("it is not told that the lock is lost:", err)
+		}
+		lock.Unlock() // it must not open the second one's
+		if err := second.commit(t); err != nil {
+			t.Error("the second session cannot delete:", err)
+		}
+		second.Unlock()
+	})
+}
+
+// TestLockThatWasLeft: what could not be unlocked keeps nobody of this node out, and others as long as the node lives.
+func TestLockThatWasLeft(t *testing.T) {
+	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*line) {
+		lock, err := nodes[0].LockMaildrop(t.Context(), alice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines[0].cut.Store(true)
+		lock.Unlock()
+		lines[0].cut.Store(false)
+		if lock, err = nodes[0].LockMaildrop(t.Context(), alice); err != nil {
+			t.Fatal("the node cannot lock what it could not unlock:", err)
+		}
+		lock.Unlock()
+		if lock, err = nodes[1].LockMaildrop(t.Context(), alice); err != nil {
+			t.Fatal(err)
+		}
+		lock.Unlock()
+	})
+}
