@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"waybill/internal/config"
+	"waybill/internal/node"
+	"waybill/internal/store/layout"
 	"waybill/internal/store/postgres"
 )
 
@@ -28,6 +31,9 @@ func (c *storeMigrateCommand) Run(ctx context.Context, std streams) error {
 	}
 	done, err := postgres.Migrate(ctx, string(conf.Store))
 	if err != nil {
+		return err
+	}
+	if _, err := node.UpgradeStore(ctx, conf, slog.New(slog.DiscardHandler)); err != nil {
 		return err
 	}
 	return c.print(std, conf.Store.String()+": "+inWords(done), done)
@@ -53,7 +59,7 @@ func (c *storeMigrateCommand) print(std streams, words string, m postgres.Migrat
 
 // adviseMigration says what to do about tables that are not there or are old.
 func adviseMigration(err error, file string) error {
-	if errors.Is(err, postgres.ErrNoSchema) || errors.Is(err, postgres.ErrOldSchema) {
+	if errors.Is(err, postgres.ErrNoSchema) || errors.Is(err, postgres.ErrOldSchema) || errors.Is(err, layout.ErrOlder) {
 		return fmt.Errorf("%w; run waybill store migrate --config %s", err, file)
 	}
 	return err

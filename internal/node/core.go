@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
 
 	"waybill/internal/config"
@@ -15,6 +17,7 @@ import (
 	"waybill/internal/routing"
 	"waybill/internal/spool"
 	"waybill/internal/store/bodies"
+	"waybill/internal/store/lease"
 	"waybill/internal/trail"
 )
 
@@ -25,6 +28,7 @@ type core struct {
 	network   Network
 	logger    *slog.Logger
 	engine    engine
+	lease     *lease.Lease // of this node's part of the queue
 	ids       *mail.IDs
 	bodies    *bodies.Bodies
 	spool     *spool.Spool
@@ -40,7 +44,7 @@ type core struct {
 // newCore wires the stores, in that engine, and the way out. Nothing runs yet.
 func newCore(o Options, e engine, observe func(trail.Event)) (*core, error) {
 	c := o.Config
-	k := &core{config: c, network: o.Network, logger: o.Logger, engine: e, ids: mail.NewIDs(o.Number)}
+	k := &core{config: c, network: o.Network, logger: o.Logger, engine: e}
 	servers, err := resolverServers(c)
 	if err != nil {
 		return nil, err
@@ -48,9 +52,13 @@ func newCore(o Options, e engine, observe func(trail.Event)) (*core, error) {
 	if k.routes, err = routing.New(c.Routes); err != nil {
 		return nil, err
 	}
+	if k.lease, err = newLease(o, e); err != nil {
+		return nil, err
+	}
+	k.ids = mail.IDsOf(k.lease.Number)
 	k.bodies = bodies.New(k.engine)
-	k.spool = spool.New(k.engine, k.bodies)
-	k.mailboxes = mailbox.New(k.engine, k.bodies)
+	k.spool = spool.New(k.engine, k.bodies, k.lease)
+	k.mailboxes = mailbox.New(k.engine, k.bodies, k.lease)
 	k.directory = directory.New(k.engine, c.Domains, directory.Options{Hostname: c.Hostname, Logger: k.logger})
 	k.trail = trail.New(k.engine, trail.Options{Observe: observe, Logger: k.logger})
 	k.resolver = dns.NewClient(dns.ClientOptions{Servers: servers, Dial: k.dial, Logger: k.logger})
@@ -58,7 +66,7 @@ func newCore(o Options, e engine, observe func(trail.Event)) (*core, error) {
 		Hostname: c.Hostname, Resolver: k.resolver, Routes: k.routes, Dial: k.dial, Content: k.content, IsSelf: k.isSelf, Logger: k.logger,
 	})
 	k.queue = queue.New(queue.Options{
-		Store: k.engine, Spool: k.spool, Trail: k.trail, IsLocal: k.directory.IsLocal,
+		Store: k.engine, Spool: k.spool, Lease: k.lease, Trail: k.trail, IsLocal: k.directory.IsLocal,
 		NextHop: k.routes.NextHop, Limits: k.limits, Targets: k.targets,
 		Local: localdelivery.New(localdelivery.Options{
 			Directory: k.directory, Mailboxes: k.mailboxes, Spool: k.spool, Hostname: c.Hostname,
@@ -70,6 +78,53 @@ func newCore(o Options, e engine, observe func(trail.Event)) (*core, error) {
 	return k, nil
 }
 
+// newLease makes the process one of the nodes of the store, or the only one if the store is its own.
+func newLease(o Options, e engine) (*lease.Lease, error) {
+	if e.Shared() {
+		return lease.Join(context.Background(), lease.Options{Store: e, Name: o.Config.Hostname, Logger: o.Logger})
+	}
+	others, err := lease.Slices(e)
+	if err != nil {
+		return nil, err
+	}
+	return lease.Alone(o.Number, others...), nil
+}
+
 func (k *core) content(ctx context.Context, item *spool.Item) (relay.Content, error) {
-	return k.spool.Open(ctx, item)
+	r, err := k.spool.Open(ctx, item)
+	if err != nil {
+		return nil, err
+	}
+	return leased{r, k.lease}, nil
+}
+
+// leased is content that ends in an error, and so is never sent whole, once another node may have taken the message over.
+type leased struct {
+	*bodies.Reader
+	lease *lease.Lease
+}
+
+// errLeaseOver: the message may be another node's.
+var errLeaseOver = errors.New("this node did not reach the store for so long that another one may have taken the message over")
+
+// WriteTo implements io.WriterTo.
+func (c leased) WriteTo(w io.Writer) (int64, error) {
+	n, err := c.Reader.WriteTo(leasedWriter{w, c.lease})
+	if err == nil && !c.lease.Alive() { // what ends the content is still to be sent
+		err = errLeaseOver
+	}
+	return n, err
+}
+
+type leasedWriter struct {
+	io.Writer
+	lease *lease.Lease
+}
+
+// Write implements io.Writer. It may be the last one, after which the other side has it all.
+func (w leasedWriter) Write(p []byte) (int, error) {
+	if !w.lease.Alive() {
+		return 0, errLeaseOver
+	}
+	return w.Writer.Write(p)
 }

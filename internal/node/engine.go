@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 
 	"waybill/internal/config"
 	"waybill/internal/store"
+	"waybill/internal/store/layout"
 	"waybill/internal/store/pebble"
 	"waybill/internal/store/postgres"
 )
@@ -21,6 +23,7 @@ var ErrElsewhere = errors.New("the store is not on this machine's disk")
 // engine is a store, with what a node would like to know of its disk besides. Where the store is elsewhere it gets ErrElsewhere.
 type engine interface {
 	store.Store
+	Shared() bool
 	DiskFree() (uint64, error)
 	Checkpoint(dir string) error
 }
@@ -34,8 +37,12 @@ type local interface {
 // opened is an engine that is in use. It has the data directory locked, unless it came from elsewhere.
 type opened struct {
 	store.Store
-	lock *dataLock
+	lock   *dataLock
+	shared bool // other nodes may use the store
 }
+
+// Shared says whether other nodes may use the store.
+func (o *opened) Shared() bool { return o.shared }
 
 var _ engine = (*opened)(nil)
 
@@ -73,7 +80,37 @@ func openStore(c config.Config, logger *slog.Logger) (*opened, error) {
 		return nil, errors.Join(err, lock.release())
 	}
 	removeCheckpoints(c.Data, logger)
-	return &opened{s, lock}, nil
+	o := &opened{s, lock, c.Store != ""}
+	if err := adoptForm(s, o.shared, logger); err != nil {
+		return nil, errors.Join(err, o.Close())
+	}
+	return o, nil
+}
+
+// adoptForm sees that the keys of a store are in today's form. An embedded one is brought to it; one that others may use is only if
+// somebody wants it, with UpgradeStore: else layout.ErrOlder is returned.
+func adoptForm(s store.Store, shared bool, logger *slog.Logger) error {
+	if shared {
+		if err := layout.Check(s); err != nil {
+			return err
+		}
+	}
+	from, err := layout.Upgrade(context.Background(), s)
+	if err == nil && from != 0 && from != layout.Current {
+		logger.Info("the store was brought to the form of this release; older ones cannot use it any more", "from", from, "to", layout.Current)
+	}
+	return err
+}
+
+// UpgradeStore brings the keys of the store of a configuration to today's form, and returns in which they were; 0 if there were none.
+// No node may run meanwhile. Errors: ErrInUse, layout.ErrNewer, those of the store.
+func UpgradeStore(ctx context.Context, c config.Config, logger *slog.Logger) (from int, err error) {
+	s, err := openEngine(c, logger)
+	if err != nil {
+		return 0, err
+	}
+	from, err = layout.Upgrade(ctx, s)
+	return from, errors.Join(err, s.Close())
 }
 
 // openEngine opens the store itself.

@@ -33,7 +33,7 @@ type Options struct {
 	Logger  *slog.Logger      // required
 	Engine  store.Store       // default: the one that Config.Store names
 	Observe func(trail.Event) // sees every event once it is published; may be nil
-	Number  uint16            // of this node, in message ids
+	Number  uint16            // of this node, in message ids, if it has its store to itself
 }
 
 // Node is one mail server.
@@ -71,15 +71,18 @@ func New(o Options) (*Node, error) {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
 	engine := &opened{Store: o.Engine}
+	var err error
 	if o.Engine == nil {
-		var err error
-		if engine, err = openStore(o.Config, o.Logger); err != nil {
-			return nil, err
-		}
+		engine, err = openStore(o.Config, o.Logger)
+	} else {
+		err = adoptForm(o.Engine, false, o.Logger)
+	}
+	if err != nil {
+		return nil, err
 	}
 	n := &Node{commits: watch(engine, o.Config.Limits.CommitTime)}
 	if err := n.build(o); err != nil {
-		return nil, errors.Join(err, n.commits.Close())
+		return nil, errors.Join(err, n.leave(context.Background()), n.commits.Close())
 	}
 	return n, nil
 }

@@ -30,7 +30,8 @@ func OpenOffline(c config.Config, logger *slog.Logger) (*Offline, error) {
 
 // Close closes the store.
 func (o *Offline) Close() error {
-	return errors.Join(o.trail.Close(context.Background()), o.engine.Close())
+	ctx := context.Background()
+	return errors.Join(o.trail.Close(ctx), o.lease.Leave(ctx), o.engine.Close())
 }
 
 var _ control.Node = (*Offline)(nil)

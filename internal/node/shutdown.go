@@ -31,7 +31,15 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	n.running.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), trailTime)
 	defer cancel()
-	return errors.Join(append(errs, n.trail.Close(last), n.engine.Close())...)
+	return errors.Join(append(errs, n.trail.Close(last), n.leave(last), n.engine.Close())...)
+}
+
+// leave lets other nodes take over what is left of this one's queue.
+func (n *Node) leave(ctx context.Context) error {
+	if n.core == nil {
+		return nil
+	}
+	return n.lease.Leave(ctx)
 }
 
 func (n *Node) endSessions(ctx context.Context) []error {
