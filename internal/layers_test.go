@@ -22,7 +22,7 @@ var ranks = [][]string{
 	{ // codecs, and the store's engine
 		"smtp", "pop3", "proxyproto", "message", "dns", "dns/dnstest", "routing", "srs", "maildir", "mbox",
 		"store", "store/keys", "store/record", "store/bodies", "store/watch", "store/pebble", "store/postgres",
-		"store/postgres/pgtest", "store/storetest", "store/faultfs", "store/lease", "store/layout",
+		"store/postgres/pgtest", "store/storetest", "store/faultfs", "store/lease", "store/layout", "store/storecopy",
 	},
 	{"spool", "mailbox", "directory", "guard", "trail"}, // what is stored
 	{"login", "verify"}, // who a client is, from what is stored; and whether that is whole
@@ -45,6 +45,7 @@ var families = map[string][]string{
 	"store/storetest": {"store"},
 	"store/lease":     {"store", "store/keys", "store/record"},
 	"store/layout":    {"store", "store/keys", "store/record"},
+	"store/storecopy": {"store", "store/keys", "store/record"},
 }
 
 // libraries may be imported by these packages only, so that they can be replaced in one place.

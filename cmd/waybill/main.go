@@ -37,7 +37,7 @@ type commands struct {
 	Backup  backupCommand  `cmd:"" help:"Copy everything that the server has, as it is at one moment; it may run."`
 	Restore restoreCommand `cmd:"" help:"Put a backup in the place of a store that is not there."`
 	Verify  verifyCommand  `cmd:"" help:"Read all that the server has and tell what is damaged; it may run."`
-	Store   storeCommand   `cmd:"" help:"Make the tables of a store in PostgreSQL."`
+	Store   storeCommand   `cmd:"" help:"Copy a store into another one; make the tables of one in PostgreSQL."`
 	Explain explainCommand `cmd:"" help:"Print the waybill of a message."`
 
 	Helper helperCommand `cmd:"" name:"offline-helper" hidden:""`

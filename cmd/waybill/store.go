@@ -15,6 +15,7 @@ import (
 
 // storeCommand is what concerns the store as a whole.
 type storeCommand struct {
+	Copy    storeCopyCommand    `cmd:"" help:"Copy everything into another store, embedded or in PostgreSQL; no server may use the two."`
 	Migrate storeMigrateCommand `cmd:"" help:"Make the tables of a store in PostgreSQL, or bring them up to date; nodes may run."`
 }
 

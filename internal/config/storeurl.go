@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -13,6 +14,14 @@ import (
 // StoreURL says where a store is that is no part of Data, with the password for it. As text, in JSON too, it is without.
 type StoreURL string
 
+// ParseStoreURL reads the URL of a store that is not in a file. The error quotes nothing of it.
+func ParseStoreURL(s string) (StoreURL, error) {
+	if _, m := storeURL(s); m != nil {
+		return "", fmt.Errorf("%s; %s", m.problem, m.fix)
+	}
+	return StoreURL(s), nil
+}
+
 // String returns the URL without password and parameters, for people.
 func (u StoreURL) String() string {
 	if u == "" {
@@ -23,6 +32,20 @@ func (u StoreURL) String() string {
 		return storeScheme + "://…"
 	}
 	return parts.shown()
+}
+
+// Place is String with what else tells one store from another in the same database.
+func (u StoreURL) Place() string {
+	parts, m := splitStoreURL(string(u))
+	path := parts.parameters.Get("search_path")
+	if m != nil || path == "" {
+		return u.String()
+	}
+	separator := "?"
+	if strings.Contains(u.String(), "?") {
+		separator = "&"
+	}
+	return u.String() + separator + "search_path=" + path
 }
 
 // MarshalText is String, for what writes a configuration.

@@ -12,6 +12,7 @@ import (
 	"waybill/internal/store/layout"
 	"waybill/internal/store/pebble"
 	"waybill/internal/store/postgres"
+	"waybill/internal/store/storecopy"
 )
 
 // ErrInUse says that another process works with a data directory: a server, whose control socket is the way then, or a command.
@@ -66,11 +67,39 @@ func (o *opened) Checkpoint(dir string) error {
 func (o *opened) Close() error { return errors.Join(o.Store.Close(), o.lock.release()) }
 
 // openStore opens the store of a configuration for this process, the only one with that data directory: ErrInUse says that there is
-// another one. A database may have any number of nodes, each with a data directory of its own.
+// another one. A database may have any number of nodes, each with a data directory of its own. A part of a store is refused.
 func openStore(c config.Config, logger *slog.Logger) (*opened, error) {
-	lock, err := lockData(c.Data)
+	o, err := openAny(c, logger)
 	if err != nil {
 		return nil, err
+	}
+	err = checkWhole(o, c)
+	if err == nil {
+		err = adoptForm(o, o.shared, logger)
+	}
+	if err != nil {
+		return nil, errors.Join(err, o.Close())
+	}
+	return o, nil
+}
+
+// checkWhole refuses a store that is only a part of another one as yet.
+func checkWhole(s store.Store, c config.Config) error {
+	source, err := storecopy.Unfinished(s)
+	if err == nil && source != "" {
+		err = fmt.Errorf("the store %s is an unfinished copy of %s: end it with waybill store copy, which goes on where it was stopped", StorePlace(c), source)
+	}
+	return err
+}
+
+// openAny opens a store, whole or not. A database without a data directory may be in use by others, too.
+func openAny(c config.Config, logger *slog.Logger) (*opened, error) {
+	var lock *dataLock
+	if c.Data != "" {
+		var err error
+		if lock, err = lockData(c.Data); err != nil {
+			return nil, err
+		}
 	}
 	s, err := openEngine(c, logger)
 	if errors.Is(err, pebble.ErrLocked) { // by a release that did not lock the data directory
@@ -79,12 +108,10 @@ func openStore(c config.Config, logger *slog.Logger) (*opened, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.release())
 	}
-	removeCheckpoints(c.Data, logger)
-	o := &opened{s, lock, c.Store != ""}
-	if err := adoptForm(s, o.shared, logger); err != nil {
-		return nil, errors.Join(err, o.Close())
+	if c.Data != "" {
+		removeCheckpoints(c.Data, logger)
 	}
-	return o, nil
+	return &opened{s, lock, c.Store != ""}, nil
 }
 
 // adoptForm sees that the keys of a store are in today's form. An embedded one is brought to it; one that others may use is only if
@@ -109,7 +136,9 @@ func UpgradeStore(ctx context.Context, c config.Config, logger *slog.Logger) (fr
 	if err != nil {
 		return 0, err
 	}
-	from, err = layout.Upgrade(ctx, s)
+	if err = checkWhole(s, c); err == nil {
+		from, err = layout.Upgrade(ctx, s)
+	}
 	return from, errors.Join(err, s.Close())
 }
 

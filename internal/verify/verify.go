@@ -129,6 +129,7 @@ func (v *verifier) kinds() []kind {
 		{"nudge/", v.nudge, nil},
 		{"maildrop/", v.lock, nil},
 		{"layout", v.form, nil},
+		{"copying", v.stranger, nil}, // nobody opens such a store to look
 		{"nobody/", v.stranger, nil},
 	}
 }

@@ -36,6 +36,7 @@
 //	session/ micros8 seq4                           events                        trail        sessions that came to no message
 //	sessions                                        counter                       trail        octets under session/
 //	layout                                          octet                         layout       in which form these keys are; none: 1
+//	copying                                         record                        storecopy    the store is only a part of another one as yet
 //	nobody/                                         -                             -            never written: its watcher hears of reopenings only
 //
 // Numbers are big-endian with as many octets as the digit says. A * marks text that ends in 0x00 0x01, in which
@@ -222,6 +223,13 @@ func Domains() []byte { return []byte("domain/") }
 
 // Forward is the key under which a reverse-path is kept that a token of package srs stands for.
 func Forward(token string) []byte { return append(start("forward/", len(token)), token...) }
+
+// Copying is the key of a store that is only a part of another one as yet.
+func Copying() []byte { return []byte("copying") }
+
+// OfNodes begins the keys by which nodes speak of themselves while they are at work. They mean nothing in a copy of the store: their
+// values hold versions.
+func OfNodes() [][]byte { return [][]byte{Nodes(), Beats(), []byte("maildrop/")} }
 
 // Nobody begins keys that are never written. Who watches it hears of reopenings of the store only.
 func Nobody() []byte { return []byte("nobody/") }

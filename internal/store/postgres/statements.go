@@ -93,6 +93,13 @@ var (
 		" ORDER BY key DESC LIMIT $3", []uint32{oidBytea, oidBytea, oidInt8}}
 )
 
+// The statements that count everything: here a table is best read as it lies.
+var (
+	wholeTable = statement{"whole_table", "SET enable_seqscan = on", nil}
+
+	size = statement{"size", "SELECT count(*), coalesce(sum(octet_length(key) + octet_length(value)), 0)::bigint FROM waybill_kv", nil}
+)
+
 // The statements of the keeper.
 var (
 	// writers tells how far each writer has come.

@@ -1,0 +1,87 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"waybill/internal/config"
+	"waybill/internal/store/storecopy"
+)
+
+// CopyStore copies the store of one configuration into that of another, which is empty or has an unfinished copy of the same
+// one. Of a configuration only Data and Store count; a database needs no Data. Nobody else may use the two: ErrInUse,
+// storecopy.ErrUsed. Other errors: those of package storecopy, and what is wrong with a store, whose name is in it.
+func CopyStore(ctx context.Context, from, to config.Config, progress func(storecopy.Progress), logger *slog.Logger) (r storecopy.Result, err error) {
+	source, target := identity(from), identity(to)
+	if source == target {
+		return r, fmt.Errorf("%s is the source and the target", source)
+	}
+	if err := checkThere(from); err != nil {
+		return r, err
+	}
+	if to.Data != "" {
+		if err := os.MkdirAll(to.Data, 0o700); err != nil {
+			return r, fmt.Errorf("make the data directory: %w", err)
+		}
+	}
+	a, err := openAny(from, logger)
+	if err != nil {
+		return r, of(source, err)
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	if unfinished, err := storecopy.Unfinished(a); err != nil {
+		return r, of(source, err)
+	} else if unfinished != "" {
+		return r, fmt.Errorf("%s is itself an unfinished copy, of %s: end that first", source, unfinished)
+	}
+	b, err := openAny(to, logger)
+	if err != nil {
+		return r, of(target, err)
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	r, err = storecopy.Copy(ctx, storecopy.Options{From: a.Store, To: b.Store, Source: source, Progress: progress})
+	switch {
+	case errors.Is(err, storecopy.ErrTargetUsed) || errors.Is(err, storecopy.ErrNotEmpty) || errors.Is(err, storecopy.ErrOtherSource) || errors.Is(err, storecopy.ErrTwice):
+		return r, of(target, err)
+	case errors.Is(err, storecopy.ErrUsed) || errors.Is(err, storecopy.ErrRestless):
+		return r, of(source, err)
+	}
+	return r, err
+}
+
+func of(store string, err error) error { return fmt.Errorf("%s: %w", store, err) }
+
+// identity names a store in the same way from whatever directory, and by whatever links, it is named.
+func identity(c config.Config) string {
+	if c.Store != "" {
+		return c.Store.Place()
+	}
+	data, err := filepath.Abs(c.Data)
+	if err != nil {
+		data = c.Data
+	}
+	if real, err := filepath.EvalSymlinks(data); err == nil {
+		data = real
+	}
+	return filepath.Join(data, backupStore)
+}
+
+// checkThere refuses a data directory without an embedded store: opening it would make one.
+func checkThere(c config.Config) error {
+	if c.Store != "" {
+		return nil
+	}
+	entries, err := os.ReadDir(filepath.Join(c.Data, backupStore))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if len(entries) == 0 {
+		return fmt.Errorf("there is no store in %s", c.Data)
+	}
+	return nil
+}
