@@ -72,7 +72,7 @@ func copyAndKill(t *testing.T, from, to string, grown func() int64) (r copied) {
 			select {
 			case <-ended:
 				alive = false
-			case <-time.After(time.Millisecond):
+			case <-time.After(20 * time.Millisecond):
 			}
 		}
 		_ = cmd.Process.Kill()
@@ -137,7 +137,7 @@ func schemaIn(t *testing.T, database string) (parameter string) {
 // are whole in the end. What is half done no server serves.
 func TestStoreCopyIsKilled(t *testing.T) {
 	t.Parallel()
-	const messages = 3000
+	const messages = 2000
 	embedded := newServer(t, "")
 	embedded.do(0, "import", testUser, "--mbox", bulkyMbox(t, messages))
 	database := emptyDatabase(t)
