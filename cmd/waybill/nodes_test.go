@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"waybill/internal/store/postgres/pgtest"
+)
+
+// takeoverTime is how long the mail of a node may wait after its death until another one takes it on.
+const takeoverTime = 30 * time.Second
+
+// nodes are real servers that share a database, which each of them reaches by a line of its own, and a sink.
+type nodes struct {
+	t   *testing.T
+	out *sink
+	all []*member
+}
+
+// member is one of the nodes.
+type member struct {
+	*server
+	name  string
+	lines []*line // to the hosts of the database
+}
+
+// newNodes starts n nodes, on the empty schema that a parameter of the URL names, and makes an account. The database has
+// several hosts where it has a standby.
+func newNodes(t *testing.T, n int, parameters []string, hosts ...*pgtest.Server) *nodes {
+	t.Helper()
+	c := &nodes{t: t, out: newSink(t)}
+	further := fmt.Sprintf("[queue]\nretry = [\"1s\"]\nconnections = %d\n[relay]\ntrusted = [\"127.0.0.1/32\"]\n[[route]]\ndomains = [%q]\nvia = [%q]\n",
+		connectionsToSink, sinkDomain, c.out.address)
+	for i := range n {
+		m := &member{name: fmt.Sprintf("node %d", i)}
+		var addresses []string
+		for _, host := range hosts {
+			l := newLine(t, fmt.Sprintf("127.0.0.1:%d", host.Port))
+			m.lines, addresses = append(m.lines, l), append(addresses, l.address())
+		}
+		m.server = configure(t, hosts[0].URLAt(strings.Join(addresses, ","), pgtest.Password, parameters...), further)
+		c.all = append(c.all, m)
+	}
+	c.all[0].do(0, "store", "migrate")
+	for _, m := range c.all {
+		m.start()
+	}
+	c.all[0].addAccount(testUser)
+	return c
+}
+
+// onSharedDatabase is newNodes on the tests' own database, which they leave alone.
+func onSharedDatabase(t *testing.T, n int) *nodes {
+	t.Helper()
+	emptyDatabase(t) // which makes the server
+	return newNodes(t, n, []string{databases.server.Schema(t)}, databases.server)
+}
+
+// line sets the lines of a node to the database.
+func (m *member) line(state lineState) {
+	for _, l := range m.lines {
+		l.set(state)
+	}
+}
+
+// forget deletes a node's data, while it does not run: what is of value is in the database.
+func (m *member) forget() {
+	if err := os.RemoveAll(m.dir + "/data"); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// until waits for something to become true, and returns how long that took.
+func (c *nodes) until(what string, within time.Duration, is func() bool) time.Duration {
+	c.t.Helper()
+	began := time.Now()
+	for !is() {
+		if time.Since(began) > within {
+			c.logs()
+			c.t.Fatalf("not within %s: %s", within, what)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return time.Since(began)
+}
+
+// logs shows what the nodes had to say besides the steps of each message.
+func (c *nodes) logs() {
+	c.t.Helper()
+	for _, m := range c.all {
+		c.t.Logf("%s (SMTP at %s):\n%s", m.name, m.smtp, m.complaints())
+	}
+}
+
+// mostComplaints is how many lines of a log are shown.
+const mostComplaints = 40
+
+// complaints returns the lines of a node's log that are not of level INFO, but the first and the last ones only.
+func (m *member) complaints() string {
+	var lines []string
+	for l := range strings.Lines(m.log.String()) {
+		if !strings.Contains(l, " level=INFO ") {
+			lines = append(lines, l)
+		}
+	}
+	if n := len(lines); n > mostComplaints {
+		lines = append(append(lines[:mostComplaints/2:mostComplaints/2], fmt.Sprintf("… %d lines …\n", n-mostComplaints)), lines[n-mostComplaints/2:]...)
+	}
+	return strings.Join(lines, "")
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// TestNodesKilled: nodes die one after another under load, and come back with their data or without; the others take over what they
+// had in the queue, and nothing that was acknowledged is lost.
+func TestNodesKilled(t *testing.T) {
+	t.Parallel()
+	c := onSharedDatabase(t, 3)
+	load := c.load("k", 2)
+	var left []*estate
+	for round := range kills(t) {
+		load.await(c, 30)
+		victim := c.all[(round+rand.IntN(2))%len(c.all)]
+		e := c.leave(load, victim, fmt.Sprintf("wait-%d", round))
+		victim.kill()
+		e.open()
+		left = append(left, e)
+		time.Sleep(rand.N(4 * time.Second)) // it may be back before others know that it was gone, or after
+		if round%2 == 1 {
+			victim.forget()
+		}
+		victim.start()
+	}
+	for _, e := range left {
+		e.taken()
+	}
+	load.end()
+	load.check(c)
+}
+
+// estate is the mail that a node leaves in the queue. The sink takes it only after the node's end.
+type estate struct {
+	c      *nodes
+	of     *member
+	prefix string
+	names  map[string]bool
+	left   time.Time
+}
+
+// estateSize is how many messages a node has in the queue when it dies, besides those of the load.
+const estateSize = 10
+
+// leave hands mail in at a node that the sink does not take yet.
+func (c *nodes) leave(load *senders, m *member, prefix string) *estate {
+	c.t.Helper()
+	c.out.close(prefix)
+	return &estate{c: c, of: m, prefix: prefix, names: load.handInAt(m, estateSize, prefix, toSink)}
+}
+
+// open lets the sink take it.
+func (e *estate) open() {
+	e.left = time.Now()
+	e.c.out.open(e.prefix)
+}
+
+// taken waits until all of it is there.
+func (e *estate) taken() {
+	e.c.t.Helper()
+	var last time.Time
+	e.c.until("taking over "+e.prefix, 2*takeoverTime, func() bool {
+		last = e.c.out.lastOf(e.prefix)
+		return len(missing(e.names, e.c.out.count())) == 0
+	})
+	took := last.Sub(e.left)
+	e.c.t.Logf("%s: what it had in the queue was delivered after %s", e.of.name, took.Round(10*time.Millisecond))
+	if took > takeoverTime {
+		e.c.t.Errorf("it took longer than %s", takeoverTime)
+	}
+}
