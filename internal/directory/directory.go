@@ -20,6 +20,7 @@ import (
 	"waybill/internal/scram"
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
+	"waybill/internal/store/secret"
 )
 
 var (
@@ -55,10 +56,10 @@ type Directory struct {
 	hostname   string
 	cost       Cost
 	iterations int
-	fakes      *secret
-	forwarders *secret
-	hashing    chan struct{} // holds one token for each hash that is being computed
-	waiting    atomic.Int64  // for their turn to hash, and those whose turn it is
+	fakes      *secret.Secret // the keys for unknown names are made from it: with others after a restart, whose keys stay would be an account
+	forwarders *secret.Secret // by it forwarded mail finds its way back
+	hashing    chan struct{}  // holds one token for each hash that is being computed
+	waiting    atomic.Int64   // for their turn to hash, and those whose turn it is
 	accounts   *lookups[Account]
 	targets    *lookups[Resolution]
 	right      *remembered
@@ -84,7 +85,7 @@ func New(st store.Store, configured []config.Domain, o Options) *Directory {
 	}
 	return &Directory{
 		st: st, domains: newDomains(st, configured, o.Logger), hostname: strings.ToLower(o.Hostname), cost: o.Hash,
-		iterations: o.Iterations, fakes: newSecret("scram"), forwarders: newSecret(ForwardSecret),
+		iterations: o.Iterations, fakes: secret.New(st, "scram"), forwarders: secret.New(st, ForwardSecret),
 		hashing: make(chan struct{}, maxHashing), right: newRemembered(),
 		accounts: newLookups(st, func(Account) int { return 1 }, keys.Accounts(""), keys.Domains()),
 		targets:  newLookups(st, func(r Resolution) int { return len(r.Targets) }, keys.Accounts(""), keys.Aliases(""), keys.Domains()),

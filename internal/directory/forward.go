@@ -20,11 +20,11 @@ func (d *Directory) Rewrite(ctx context.Context, b *store.Batch, from mail.Addre
 	if from.IsNull() || d.IsLocal(from.Domain) {
 		return from, nil
 	}
-	secret, err := d.forwarders.get(ctx, d.st)
+	octets, err := d.forwarders.Get(ctx)
 	if err != nil {
 		return from, fmt.Errorf("rewrite %s: %w", from, err)
 	}
-	r := srs.Rewrite(secret, from, domain, now)
+	r := srs.Rewrite(octets, from, domain, now)
 	if r.Token != "" {
 		b.Put(keys.Forward(r.Token), appendAddress(record.AppendTime([]byte{forwardFormat}, now), from))
 	}
@@ -34,11 +34,11 @@ func (d *Directory) Rewrite(ctx context.Context, b *store.Batch, from mail.Addre
 // Unwrap returns who gets a bounce for a reverse-path that Rewrite made. Errors: srs.ErrForged, srs.ErrExpired, those of
 // the store.
 func (d *Directory) Unwrap(ctx context.Context, path mail.Address, now time.Time) (mail.Address, error) {
-	secret, err := d.forwarders.get(ctx, d.st)
+	octets, err := d.forwarders.Get(ctx)
 	if err != nil {
 		return mail.Address{}, fmt.Errorf("unwrap %s: %w", path, err)
 	}
-	to, token, err := srs.Parse(secret, path, now)
+	to, token, err := srs.Parse(octets, path, now)
 	if err != nil || token == "" {
 		return to, err
 	}
@@ -64,11 +64,14 @@ const forgetAtOnce = 1000
 // ForgetForwards deletes what no bounce can ask for any more. Errors: those of the store.
 func (d *Directory) ForgetForwards(ctx context.Context, now time.Time) error {
 	for {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("forget reverse-paths: %w", err)
+		}
 		var b store.Batch
 		if err := d.oldForwards(&b, now.Add(-srs.Life-24*time.Hour)); err != nil || len(b.Deletes) == 0 {
 			return err
 		}
-		if _, err := d.st.Commit(ctx, &b); err != nil {
+		if _, err := d.st.Commit(ctx, &b); err != nil && !errors.Is(err, store.ErrConflict) { // used anew, or another node is at it
 			return fmt.Errorf("forget reverse-paths: %w", err)
 		}
 	}

@@ -29,7 +29,7 @@ func (d *Directory) OffersSCRAM() bool {
 // password is older than the keys, is not told apart: it gets keys that fit nobody, the same each time. It is then not
 // known. Errors: those of the store.
 func (d *Directory) SCRAM(ctx context.Context, login string) (account Account, k scram.Keys, known bool, err error) {
-	secret, err := d.fakes.get(ctx, d.st)
+	octets, err := d.fakes.Get(ctx)
 	if err != nil {
 		return Account{}, k, false, fmt.Errorf("check a login: %w", err)
 	}
@@ -38,7 +38,7 @@ func (d *Directory) SCRAM(ctx context.Context, login string) (account Account, k
 	if err != nil {
 		addr, name = mail.Address{}, strings.ToLower(login)
 	}
-	fake := scram.Fake(secret, name, d.iterations)
+	fake := scram.Fake(octets, name, d.iterations)
 	account, k, err = d.keysOf(addr)
 	switch {
 	case errors.Is(err, ErrNoAccount):

@@ -9,6 +9,7 @@ import (
 	"waybill/internal/scram"
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
+	"waybill/internal/store/secret"
 )
 
 func (v *verifier) domain(e store.Entry) {
@@ -81,7 +82,7 @@ func (v *verifier) credential(e store.Entry, what string, err error) {
 }
 
 func (v *verifier) secret(e store.Entry) {
-	if err := directory.CheckSecret(e.Value); err != nil {
+	if err := secret.Check(e.Value); err != nil {
 		v.found(Damage, fmt.Sprintf("the secret of key %q", e.Key), "it cannot be used: %v", err)
 	}
 }
