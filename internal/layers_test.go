@@ -22,7 +22,7 @@ var ranks = [][]string{
 	{ // codecs, and the store's engine
 		"smtp", "pop3", "proxyproto", "message", "dns", "dns/dnstest", "routing", "srs", "maildir", "mbox",
 		"store", "store/keys", "store/record", "store/bodies", "store/watch", "store/pebble", "store/postgres",
-		"store/postgres/pgtest", "store/storetest", "store/faultfs", "store/lease", "store/layout", "store/storecopy", "store/secret",
+		"store/postgres/pgtest", "store/storetest", "store/faultfs", "store/lease", "store/layout", "store/storecopy", "store/secret", "store/news",
 	},
 	{"spool", "mailbox", "directory", "guard", "trail"}, // what is stored
 	{"login", "verify"}, // who a client is, from what is stored; and whether that is whole
@@ -41,6 +41,7 @@ var families = map[string][]string{
 	"store/bodies":    {"store", "store/keys", "store/record"},
 	"store/watch":     {"store"},
 	"store/secret":    {"store", "store/keys", "store/record"},
+	"store/news":      {"store", "store/keys", "store/record"},
 	"store/pebble":    {"store", "store/watch"},
 	"store/postgres":  {"store", "store/watch"},
 	"store/storetest": {"store"},

@@ -117,7 +117,7 @@ func settings() []setting {
 
 		{"auth.cleartext_from", networks, "[]", "Networks that may log in without TLS (SMTP, POP3).",
 			list(func(t target) *[]netip.Prefix { return &t.config.Auth.CleartextFrom }, network)},
-		{"auth.ban_after", "number", "10", "Failed logins within 15 minutes after which an IPv4 address or IPv6 /64 may not log in for `ban_time` (SMTP, POP3). `0`: never.",
+		{"auth.ban_after", "number", "10", "Failed logins within 15 minutes after which an IPv4 address or IPv6 /64 may not log in for `ban_time` (SMTP, POP3). Nodes that share a store count together. `0`: never.",
 			scalar(func(t target) *int { return &t.config.Auth.BanAfter }, number)},
 		{"auth.ban_time", "time", `"15m"`, "How long that lasts.",
 			scalar(func(t target) *time.Duration { return &t.config.Auth.BanTime }, duration)},
@@ -151,7 +151,7 @@ func settings() []setting {
 			"that never fits 552. `0`: any.",
 			scalar(func(t target) *int64 { return &t.config.Limits.MailboxSize }, size)},
 		{"limits.rate_per_address", "number", "0", "Messages a second from one IPv4 address or IPv6 /64 on the `smtp` listeners, trusted ones excepted; " +
-			"a minute's worth may come at once, beyond it 450. Fractions are welcome. `0`: off.",
+			"a minute's worth may come at once, beyond it 450. Fractions are welcome. Of nodes that share a store it is the rate of all together. `0`: off.",
 			fraction(func(t target) *float64 { return &t.config.Limits.RatePerAddress })},
 		{"limits.rate_per_account", "number", "0", "The same for one account on the submission listeners.",
 			fraction(func(t target) *float64 { return &t.config.Limits.RatePerAccount })},

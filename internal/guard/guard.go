@@ -13,12 +13,19 @@
 //
 // Everything is kept in memory and bounded; what was touched least lately is forgotten first. Only a good login makes a
 // network known to an account, so that no stranger can make it forgotten.
+//
+// The nodes that use one store count together: each decides by what it has in memory, at once, and tells the others what
+// happened (package news), so they know within a second. Only bans, and which networks are known, stay in the store beyond that, and
+// are read when a node begins. Names are told and kept as a hash under a secret of the store: people type passwords there.
 package guard
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
-	"hash/maphash"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"sync"
@@ -26,6 +33,9 @@ import (
 
 	"waybill/internal/dialogue"
 	"waybill/internal/mail"
+	"waybill/internal/store"
+	"waybill/internal/store/news"
+	"waybill/internal/store/secret"
 )
 
 const (
@@ -40,19 +50,22 @@ type Options struct {
 	BanAfter int           // failures within 15 minutes; 0: nobody is banned
 	BanTime  time.Duration // how long
 	Delay    time.Duration // of the reply to the first failure; each further one adds as much, up to five times. Default 1s
+	Logger   *slog.Logger  // hears of bans that begin with what other nodes tell; default: discards
 }
 
 // Guard counts failed logins. It is safe for concurrent use.
 type Guard struct {
 	Options
-	seed  maphash.Seed // names are kept as hashes: of one size, however long they are
-	hurry func()       // closes due
-	due   chan struct{}
+	key    []byte // names are kept as hashes under it: of one size, however long they are
+	hurry  func() // closes due
+	due    chan struct{}
+	others *news.Exchange // nil: there are none
 
 	mu       sync.Mutex
 	networks *table[netip.Prefix, tally]
 	known    *table[pair, acquaintance]
 	accounts *table[uint64, tally]
+	untold   map[notice]int // what the others are to be told, and how often it happened
 }
 
 // pair is an account and a network that it logged in from.
@@ -64,6 +77,7 @@ type pair struct {
 type acquaintance struct {
 	tally
 	good time.Time // the last good login
+	told time.Time // when the others, and the store, were told of one
 }
 
 // tally is the failures since a time, and the ban that they ended in.
@@ -88,15 +102,43 @@ func (b Ban) After() string {
 	return fmt.Sprintf("%d minutes", minutes)
 }
 
-// New returns a Guard without memories.
+// New returns a Guard without memories, that counts alone.
 func New(o Options) *Guard {
 	if o.Delay == 0 {
 		o.Delay = time.Second
 	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	key := make([]byte, sha256.Size)
+	rand.Read(key) // never fails, since Go 1.24
 	due := make(chan struct{})
 	return &Guard{
-		Options: o, due: due, hurry: sync.OnceFunc(func() { close(due) }), seed: maphash.MakeSeed(), networks: newTable[netip.Prefix, tally](maxKeys),
+		Options: o, due: due, hurry: sync.OnceFunc(func() { close(due) }), key: key, networks: newTable[netip.Prefix, tally](maxKeys),
 		known: newTable[pair, acquaintance](maxKeys), accounts: newTable[uint64, tally](maxKeys),
+	}
+}
+
+// NewShared returns a Guard that counts together with those of other nodes in st, while Share runs, and knows the bans that there are.
+// Errors: a done context, those of the store.
+func NewShared(ctx context.Context, o Options, st store.Store) (*Guard, error) {
+	g := New(o)
+	var err error
+	if g.key, err = secret.New(st, "guard").Get(ctx); err != nil {
+		return nil, fmt.Errorf("count failed logins: %w", err)
+	}
+	g.untold = map[notice]int{}
+	g.others = news.New(st, "guard", (*member)(g))
+	if err := g.others.Begin(ctx); err != nil {
+		return nil, fmt.Errorf("count failed logins: %w", err)
+	}
+	return g, nil
+}
+
+// Share tells the others what happens here, and hears of them, until ctx is done. A Guard that counts alone returns at once.
+func (g *Guard) Share(ctx context.Context) {
+	if g.others != nil {
+		g.others.Run(ctx)
 	}
 }
 
@@ -118,7 +160,13 @@ func (g *Guard) Banned(addr netip.Addr, login string) (Ban, bool) {
 func (g *Guard) Succeeded(addr netip.Addr, login string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	*g.known.touch(pair{g.name(login), Network(addr)}) = acquaintance{good: time.Now()}
+	now, p := time.Now(), pair{g.name(login), Network(addr)}
+	k := g.known.touch(p)
+	tell := k.failures > 0 || now.Sub(k.told) >= retell
+	*k = acquaintance{good: now, told: k.told}
+	if tell && g.tell(notice{loggedIn, p}, 1) {
+		k.told = now
+	}
 }
 
 // Hurry ends all delays, for a shutdown that lets sessions finish.
@@ -144,12 +192,14 @@ func (g *Guard) count(addr netip.Addr, login string) (steps int, ban Ban, banned
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if k := g.acquaintance(now, login, network); k != nil {
-		steps = k.add(now, g.Options)
+		steps = k.add(now, 1, g.Options)
+		g.tellFailure(notice{failedHere, pair{g.name(login), network}}, k.tally)
 		ban, banned = g.ban(k.tally, now, login, network)
 		return steps, ban, banned
 	}
-	t := g.networks.touch(network)
-	steps = max(t.add(now, g.Options), g.accounts.touch(g.name(login)).add(now, Options{}))
+	t, name := g.networks.touch(network), g.name(login)
+	steps = max(t.add(now, 1, g.Options), g.accounts.touch(name).add(now, 1, Options{}))
+	g.tellFailure(notice{failed, pair{name, network}}, *t)
 	ban, banned = g.ban(*t, now, "", network)
 	return steps, ban, banned
 }
@@ -165,18 +215,20 @@ func (g *Guard) acquaintance(now time.Time, login string, network netip.Prefix) 
 
 // name returns what an account is kept as: the same for all spellings of its address.
 func (g *Guard) name(login string) uint64 {
+	spelling := strings.ToLower(login)
 	if addr, err := mail.ParseAddress(login); err == nil {
-		return maphash.String(g.seed, addr.Key())
+		spelling = addr.Key()
 	}
-	return maphash.String(g.seed, strings.ToLower(login))
+	sum := sha256.Sum256(append(append(make([]byte, 0, 128), g.key...), spelling...)) // cut short, so the key may stand in front
+	return binary.BigEndian.Uint64(sum[:])
 }
 
-// add counts a failure and returns how many there are by now. One too many begins a ban, and a new count.
-func (t *tally) add(now time.Time, o Options) int {
+// add counts n failures and returns how many there are by now. One too many begins a ban, and a new count.
+func (t *tally) add(now time.Time, n int, o Options) int {
 	if now.Sub(t.since) >= window {
 		t.since, t.failures = now, 0
 	}
-	t.failures++
+	t.failures += n
 	failures := t.failures
 	if o.BanAfter > 0 && failures >= o.BanAfter {
 		*t = tally{until: now.Add(o.BanTime)}

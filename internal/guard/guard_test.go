@@ -198,3 +198,13 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Errorf("%d entries, %d in order", len(tab.entries), tab.order.Len())
 	}
 }
+
+// BenchmarkLogin is what a login costs here whose password is right.
+func BenchmarkLogin(b *testing.B) {
+	g := New(rules)
+	client := addr("192.0.2.1")
+	for b.Loop() {
+		g.Banned(client, "alice@a.test")
+		g.Succeeded(client, "alice@a.test")
+	}
+}

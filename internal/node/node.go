@@ -99,9 +99,11 @@ func (n *Node) build(o Options) (err error) {
 	if n.certs, err = openCertificates(c, n.logger); err != nil {
 		return err
 	}
-	n.logins = &login.Service{
-		Directory: n.directory, Guard: guard.New(guard.Options{BanAfter: c.Auth.BanAfter, BanTime: c.Auth.BanTime}), Logger: n.logger,
+	failures, err := n.newGuard()
+	if err != nil {
+		return err
 	}
+	n.logins = &login.Service{Directory: n.directory, Guard: failures, Logger: n.logger}
 	n.receiver = receiver.New(receiver.Options{
 		Hostname: c.Hostname, IDs: n.ids, Store: taking{n.commits}, Spool: n.spool, Trail: n.trail,
 		Directory: n.directory, Owners: n.directory, Logins: n.logins, Names: n.resolver, Queue: n.queue,
@@ -109,13 +111,24 @@ func (n *Node) build(o Options) (err error) {
 		MinFree: uint64(c.Limits.MinFree), DiskFree: n.engine.DiskFree,
 		MailboxSize: c.Limits.MailboxSize, Usage: n.mailboxes.Usage,
 		HeaderSize: int(c.Limits.HeaderSize), MaxReceived: c.Limits.Received,
-		RatePerAddress: c.Limits.RatePerAddress, RatePerAccount: c.Limits.RatePerAccount, Logger: n.logger,
+		RatePerAddress: c.Limits.RatePerAddress, RatePerAccount: c.Limits.RatePerAccount, Shared: n.engine.Shared(), Logger: n.logger,
 	})
 	n.maildrop = maildrop.New(maildrop.Options{
 		Logins: n.logins, Mailboxes: n.mailboxes, Trail: n.trail, Store: n.engine,
 		Hostname: c.Hostname, CleartextFrom: c.Auth.CleartextFrom, Logger: n.logger,
 	})
 	return nil
+}
+
+// newGuard returns what counts failed logins, together with the other nodes if the store is shared.
+func (n *Node) newGuard() (*guard.Guard, error) {
+	o := guard.Options{BanAfter: n.config.Auth.BanAfter, BanTime: n.config.Auth.BanTime, Logger: n.logger}
+	if !n.engine.Shared() {
+		return guard.New(o), nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), openTime)
+	defer cancel()
+	return guard.NewShared(ctx, o, n.engine)
 }
 
 // Start recovers the queue, opens the listeners and serves until Shutdown. If one cannot be opened, nothing stays open.
@@ -135,6 +148,8 @@ func (n *Node) Start(ctx context.Context) error {
 		})
 	}
 	n.running.Go(func() { n.sweep(ctx) })
+	n.running.Go(func() { n.logins.Guard.Share(ctx) })
+	n.running.Go(func() { n.receiver.Share(ctx) })
 	n.running.Go(func() { n.certs.watch(ctx) })
 	return nil
 }
@@ -143,6 +158,7 @@ func (n *Node) Start(ctx context.Context) error {
 func (n *Node) Listeners() []Bound { return n.bound }
 
 const (
+	openTime       = 30 * time.Second // for what is read of the store while a node is built
 	sweepInterval  = time.Minute
 	draftLife      = time.Hour
 	expireInterval = 24 * time.Hour

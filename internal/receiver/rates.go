@@ -13,12 +13,16 @@ const (
 
 // rates holds each of many keys to a rate, by the generic cell rate algorithm (ITU-T I.371): of a key it keeps only when
 // its debt is paid off. Its memory is bounded: of many keys those are forgotten that owe least.
+//
+// Nodes that share a store add what the others tell them to a key's debt, a second later at most. So what all of them take
+// together keeps to the rate, but for what came at once at several of them: that is then waited for.
 type rates[K comparable] struct {
 	rate  float64 // a second; 0: nothing is counted
 	start time.Time
 
-	mu   sync.Mutex
-	paid map[K]float64 // seconds after start
+	mu     sync.Mutex
+	paid   map[K]float64 // seconds after start
+	untold map[K]uint64  // messages that the others do not know of; nil: there are no others
 }
 
 func newRates[K comparable](rate float64) *rates[K] {
@@ -44,7 +48,42 @@ func (r *rates[K]) take(now time.Time, key K) (wait time.Duration, ok bool) {
 		r.forget()
 	}
 	r.paid[key] = paid + interval
+	if _, waits := r.untold[key]; r.untold != nil && (waits || len(r.untold) < maxRateKeys) {
+		r.untold[key]++
+	}
 	return 0, true
+}
+
+// share makes others hear of what is taken.
+func (r *rates[K]) share() {
+	if r.rate > 0 {
+		r.untold = map[K]uint64{}
+	}
+}
+
+// next returns, and forgets, one of the keys that the others are to be told of.
+func (r *rates[K]) next() (key K, messages uint64, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, messages = range r.untold {
+		delete(r.untold, key)
+		return key, messages, true
+	}
+	return key, 0, false
+}
+
+// hear counts messages that another node took at that time.
+func (r *rates[K]) hear(at time.Time, key K, messages uint64) {
+	if r.rate <= 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	paid, known := r.paid[key]
+	if !known && len(r.paid) >= maxRateKeys {
+		r.forget()
+	}
+	r.paid[key] = max(paid, at.Sub(r.start).Seconds()) + float64(messages)/r.rate
 }
 
 // maxWait bounds what is told of a rate that is next to nothing.

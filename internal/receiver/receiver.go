@@ -18,6 +18,7 @@ import (
 	"waybill/internal/smtp"
 	"waybill/internal/spool"
 	"waybill/internal/store"
+	"waybill/internal/store/news"
 	"waybill/internal/trail"
 )
 
@@ -80,6 +81,7 @@ type Options struct {
 	MaxReceived    int     // Received fields from which on a message is in a loop; default message.MaxReceived
 	RatePerAddress float64 // messages a second from one stranger's address; 0: any
 	RatePerAccount float64 // messages a second from one account; 0: any
+	Shared         bool    // other nodes use the store too: rates are for all of them together, while Share runs
 
 	Logger *slog.Logger
 }
@@ -94,6 +96,7 @@ type Receiver struct {
 	gateways  *gateways
 	addresses *rates[netip.Prefix]
 	accounts  *rates[string]
+	others    *news.Exchange // nil: there are none, or no rates
 }
 
 // New returns a Receiver.
@@ -104,10 +107,12 @@ func New(o Options) *Receiver {
 	if o.MaxReceived == 0 {
 		o.MaxReceived = message.MaxReceived
 	}
-	return &Receiver{
+	r := &Receiver{
 		Options: o, space: &space{minFree: o.MinFree, diskFree: o.DiskFree}, gateways: newGateways(),
 		addresses: newRates[netip.Prefix](o.RatePerAddress), accounts: newRates[string](o.RatePerAccount),
 	}
+	r.share()
+	return r
 }
 
 // Sessions returns the function that an smtp.Server of that kind of listener makes its sessions with.

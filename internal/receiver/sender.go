@@ -91,6 +91,7 @@ func (s *session) withinRate(now time.Time) (mail.Status, bool) {
 		wait, ok = s.r.addresses.take(now, from)
 	}
 	if ok {
+		s.r.took()
 		return mail.Status{}, true
 	}
 	limit := strconv.FormatFloat(rate, 'g', -1, 64)

@@ -130,6 +130,9 @@ func (v *verifier) kinds() []kind {
 		{"maildrop/", v.lock, nil},
 		{"layout", v.form, nil},
 		{"copying", v.stranger, nil}, // nobody opens such a store to look
+		{"banned/", v.banned, nil},
+		{"known/", v.known, nil},
+		{"news/", v.news, nil},
 		{"nobody/", v.stranger, nil},
 	}
 }

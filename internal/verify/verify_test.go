@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"waybill/internal/config"
 	"waybill/internal/directory"
+	"waybill/internal/guard"
 	"waybill/internal/mail"
 	"waybill/internal/mailbox"
 	"waybill/internal/spool"
@@ -70,6 +73,40 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
+// guess lets somebody guess at passwords until that ends in a ban, from where alice logs in.
+func (f *fixture) guess() {
+	f.Helper()
+	g, err := guard.NewShared(f.Context(), guard.Options{BanAfter: 1, BanTime: time.Hour, Delay: time.Nanosecond}, f.st)
+	if err != nil {
+		f.Fatal(err)
+	}
+	client := netip.MustParseAddr("192.0.2.7")
+	g.Succeeded(client, f.alice.Key())
+	g.Failed(f.Context(), client, f.alice.Key())
+	g.Failed(f.Context(), client, "nobody@a.test")
+	ctx, cancel := context.WithCancel(f.Context())
+	cancel()
+	g.Share(ctx) // says what there is to say
+}
+
+// first returns the first key with that prefix.
+func (f *fixture) first(prefix []byte) []byte {
+	f.Helper()
+	snap, err := f.st.Snapshot()
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer snap.Close()
+	for e, err := range snap.Scan(store.Prefix(prefix)) {
+		if err != nil {
+			f.Fatal(err)
+		}
+		return slices.Clone(e.Key)
+	}
+	f.Fatalf("there is no key that begins with %q", prefix)
+	return nil
+}
+
 // furnish adds what else there can be in a store: a mailbox Archive with the number 2, one with the number 3 and an account that
 // are being deleted, what was expunged, and all else of which the fixture has nothing.
 func (f *fixture) furnish() {
@@ -108,6 +145,7 @@ func (f *fixture) furnish() {
 	f.change(func(b *store.Batch) error { b.Create(keys.Imported(account, "x"), nil); return nil })
 	f.join()
 	f.tell(now)
+	f.guess()
 	draft := held.NewDraft() // is under way
 	io.WriteString(draft, strings.Repeat("0123456789abcdef\r\n", 30_000))
 	f.Cleanup(draft.Discard)
@@ -273,6 +311,10 @@ func TestDamage(t *testing.T) {
 		"scram":              {func(f *fixture, b *store.Batch) { b.Put(keys.SCRAM(f.alice), []byte{9, 9}) }, "damage: the keys for SCRAM of alice@a.test: it cannot be read"},
 		"secret":             {func(_ *fixture, b *store.Batch) { b.Put(keys.Secret("srs"), []byte{}) }, "damage: the secret of key "},
 		"secret lost":        {func(_ *fixture, b *store.Batch) { b.Delete(keys.Secret("srs")) }, "damage: the reverse-path of key "},
+		"ban":                {func(f *fixture, b *store.Batch) { b.Put(f.first(keys.BannedAll()), nil) }, "untidy: a ban of 192.0.2.7/32: it cannot be read"},
+		"known network":      {func(f *fixture, b *store.Batch) { b.Put(f.first(keys.KnownAll()), nil) }, "untidy: a login from 192.0.2.7/32: it cannot be read"},
+		"news":               {func(f *fixture, b *store.Batch) { b.Put(f.first(keys.NewsAll()), nil) }, "untidy: what process "},
+		"news of nobody":     {func(_ *fixture, b *store.Batch) { b.Put(keys.NewsOn("guard"), nil) }, "damage: key "},
 		"forward":            {func(_ *fixture, b *store.Batch) { b.Put(keys.Forward("token"), []byte{1}) }, "damage: the reverse-path of key "},
 		"node":               {func(_ *fixture, b *store.Batch) { b.Put(keys.Node(5), []byte{9}) }, "damage: node 5: its record cannot be read, so no node can join"},
 		"node key":           {func(_ *fixture, b *store.Batch) { b.Put([]byte("node/x"), nil) }, `damage: key "node/x": its fields`},

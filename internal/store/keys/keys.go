@@ -20,6 +20,9 @@
 //	password/ domain* local*                        PHC string                    directory    its password
 //	scram/ domain* local*                           RFC 5803                      directory    its keys for SCRAM
 //	secrets/ name                                   octets                        directory    a random secret of this store
+//	banned/ network9 account8?                      time                          guard        it may not log in (there) at present; several nodes
+//	known/ account8 network9                        time                          guard        it has logged in from there; several nodes
+//	news/ topic* process8 number8                   record                        news         what one node tells the others
 //	import/ account* key                            empty                         node         a message that was imported already
 //	purge/ account* box4?                           empty                         mailbox      what the account, or one mailbox, had is being deleted
 //	box/ account* name*                             record                        mailbox      a mailbox
@@ -42,7 +45,8 @@
 // Numbers are big-endian with as many octets as the digit says. A * marks text that ends in 0x00 0x01, in which
 // 0x00 is written as 0x00 0xff: so no text is the beginning of another, and texts sort as they are. A holder is
 // whatever keeps a body: "spool/" message14, or "mail/" account* box4 uid4. Days are counted in UTC since 1970. The slice of
-// a message is the number of the node that took it in, which its id has.
+// a message is the number of the node that took it in, which its id has. A network is the length of its prefix and the first
+// 8 octets of an address, an account8 what the guard makes of its name.
 package keys
 
 import (

@@ -1,0 +1,283 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/smtp"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"waybill/internal/config"
+	"waybill/internal/control"
+	"waybill/internal/directory"
+	"waybill/internal/mail"
+	"waybill/internal/mailbox"
+	"waybill/internal/pop3"
+	"waybill/internal/store/postgres"
+	"waybill/internal/store/postgres/pgtest"
+)
+
+// database is a PostgreSQL server for the tests that leave it alone, made by the first of them.
+var database struct {
+	made   sync.Once
+	server *pgtest.Server
+	err    error
+}
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if database.server != nil {
+		database.server.Remove()
+	}
+	os.Exit(status)
+}
+
+// emptyDatabase returns the URL of an empty store there.
+func emptyDatabase(t *testing.T) config.StoreURL {
+	t.Helper()
+	programs := pgtest.Find()
+	if programs == "" {
+		t.Skip("postgres is not installed")
+	}
+	database.made.Do(func() {
+		database.server, database.err = pgtest.Create(programs, "", "fsync=off", "max_connections=300")
+	})
+	if database.err != nil {
+		t.Fatal(database.err)
+	}
+	c := config.Default()
+	c.Store = config.StoreURL(database.server.URL(database.server.Schema(t)))
+	if _, err := postgres.Migrate(t.Context(), string(c.Store)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := UpgradeStore(t.Context(), c, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	return c.Store
+}
+
+// nodeAt starts a node on a database, with all kinds of listeners. Nobody is trusted, and all may log in without TLS.
+func nodeAt(t *testing.T, url config.StoreURL, change func(c *config.Config)) *Node {
+	t.Helper()
+	c := config.Default()
+	c.Hostname, c.Data, c.Store = "mail.example.test", t.TempDir(), url
+	c.Listen = config.Listen{SMTP: somewhere(), Submission: somewhere(), POP3: somewhere()}
+	c.Resolver.Servers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9")}
+	c.Domains = []config.Domain{{Name: "example.test"}}
+	c.Relay.Trusted, c.Auth.CleartextFrom = nil, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	if change != nil {
+		change(&c)
+	}
+	n, err := New(Options{Config: c, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Shutdown(context.WithoutCancel(t.Context())) })
+	return n
+}
+
+func (n *Node) at(t *testing.T, protocol string) string {
+	t.Helper()
+	for _, b := range n.Listeners() {
+		if b.Protocol == protocol {
+			return b.Addr.String()
+		}
+	}
+	t.Fatalf("no listener for %s", protocol)
+	return ""
+}
+
+// submit logs in on the submission port.
+func (n *Node) submit(t *testing.T, login, password string) error {
+	t.Helper()
+	c, err := smtp.Dial(n.at(t, "submission"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	host, _, _ := net.SplitHostPort(n.at(t, "submission"))
+	return c.Auth(smtp.PlainAuth("", login, password, host))
+}
+
+// fetch logs in by POP3.
+func (n *Node) fetch(t *testing.T, login, password string) error {
+	t.Helper()
+	nc, err := net.Dial("tcp", n.at(t, "pop3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := pop3.NewClient(nc, pop3.ClientOptions{})
+	defer c.Close()
+	if err := errors.Join(c.Greet(t.Context()), c.Login(t.Context(), login, password)); err != nil {
+		return err
+	}
+	return c.Quit(t.Context())
+}
+
+// soon waits for up to two seconds until something is so, and says how long it took.
+func soon(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	began := time.Now()
+	for !is() {
+		if time.Since(began) > 2*time.Second {
+			t.Errorf("after two seconds: %s", what)
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Logf("after %v not any more: %s", time.Since(began).Round(time.Millisecond), what)
+}
+
+var bob = mail.Address{Local: "bob", Domain: "example.test"}
+
+// TestNodesBanTogether: failed logins at two nodes, over SMTP and POP3, come to one ban, which holds at both and at one that
+// begins later; and whoever logged in at one of them is known at all.
+func TestNodesBanTogether(t *testing.T) {
+	t.Parallel()
+	url := emptyDatabase(t)
+	rules := func(c *config.Config) { c.Auth.BanAfter, c.Auth.BanTime = 3, time.Hour }
+	one, two := nodeAt(t, url, rules), nodeAt(t, url, rules)
+	for _, addr := range []mail.Address{alice, bob} {
+		if err := one.AddAccount(t.Context(), addr, "secret"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := one.submit(t, "alice@example.test", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	for i, n := range []*Node{one, two, one} {
+		try := n.fetch
+		if i%2 == 1 {
+			try = n.submit
+		}
+		if err := try(t, fmt.Sprintf("nobody%d@example.test", i), "guess"); err == nil || strings.Contains(err.Error(), "Too many") {
+			t.Errorf("guess %d: %v", i+1, err)
+		}
+	}
+	banned := func(n *Node, login string) bool {
+		err := n.submit(t, login, "secret")
+		return err != nil && strings.Contains(err.Error(), "Too many failed logins from your address, try again after 60 minutes")
+	}
+	if !banned(two, "bob@example.test") { // the reply to the last guess came three seconds after it
+		t.Error("the other node lets bob in")
+	}
+	if err := two.fetch(t, "bob@example.test", "secret"); err == nil {
+		t.Error("bob is not banned from POP3")
+	}
+	three := nodeAt(t, url, rules)
+	if !banned(three, "bob@example.test") {
+		t.Error("a new node lets bob in")
+	}
+	for i, n := range []*Node{one, two, three} {
+		if err := n.fetch(t, "alice@example.test", "secret"); err != nil {
+			t.Errorf("alice, whose network is known, at node %d: %v", i+1, err)
+		}
+	}
+}
+
+// TestNodesKeepOneRateOnTheWire: a client that goes from one node to the other is held to its rate by both.
+func TestNodesKeepOneRateOnTheWire(t *testing.T) {
+	t.Parallel()
+	url := emptyDatabase(t)
+	rules := func(c *config.Config) { c.Limits.RatePerAddress = 0.05 } // three at once
+	nodes := []*Node{nodeAt(t, url, rules), nodeAt(t, url, rules)}
+	send := func(n *Node) error {
+		c, err := smtp.Dial(n.at(t, "smtp"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return c.Mail("stranger@elsewhere.test")
+	}
+	for i := range 3 {
+		if err := send(nodes[i%2]); err != nil {
+			t.Errorf("message %d: %v", i+1, err)
+		}
+		time.Sleep(time.Second) // after which the others know
+	}
+	for i, n := range nodes {
+		if err := send(n); err == nil || !strings.Contains(err.Error(), "Too many messages from 127.0.0.1: 0.05 a second are allowed") {
+			t.Errorf("one more at node %d: %v", i+1, err)
+		}
+	}
+}
+
+// TestNodesHearOfChanges: what is changed at one node holds at the other within two seconds, though it remembers what was; and a
+// password that was changed at once.
+func TestNodesHearOfChanges(t *testing.T) {
+	t.Parallel()
+	ctx, url := t.Context(), emptyDatabase(t)
+	one, two := nodeAt(t, url, nil), nodeAt(t, url, nil)
+	leads := func(n *Node, to string) func() bool {
+		return func() bool {
+			r, err := n.directory.Resolve(ctx, mail.Address{Local: "team", Domain: "example.org"})
+			found := ""
+			if err == nil && len(r.Targets) > 0 {
+				found = r.Targets[0].Path.String()
+			}
+			return found == to
+		}
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	team := directory.Alias{Address: mail.Address{Local: "team", Domain: "example.org"}, Targets: []mail.Address{alice}}
+	must(one.AddAccount(ctx, alice, "secret"))
+	must(one.AddAccount(ctx, bob, "secret"))
+	must(one.PutDomain(ctx, control.DomainChange{Name: "example.org", New: true}))
+	must(one.PutAlias(ctx, team, true))
+	soon(t, "the new alias leads nowhere", leads(two, "alice@example.test"))
+	team.Targets = []mail.Address{bob}
+	must(one.PutAlias(ctx, team, false))
+	soon(t, "the changed alias leads to the old target", leads(two, "bob@example.test"))
+	must(one.RemoveAlias(ctx, team.Address))
+	soon(t, "the removed alias leads to somebody", leads(two, ""))
+	must(one.RemoveDomain(ctx, "example.org"))
+	soon(t, "the removed domain is local", func() bool { return !two.directory.IsLocal("example.org") })
+
+	must(two.submit(t, "alice@example.test", "secret")) // which it remembers now
+	must(one.SetPassword(ctx, alice, "another"))
+	if err := two.submit(t, "alice@example.test", "secret"); err == nil {
+		t.Error("the old password is remembered")
+	}
+	must(two.submit(t, "alice@example.test", "another"))
+
+	if to, err := two.directory.Resolve(ctx, alice); err != nil || len(to.Targets) != 1 {
+		t.Fatal(to, err)
+	}
+	changed, cancel := two.mailboxes.Watch(alice.Key())
+	defer cancel()
+	must(submitPlain(one.at(t, "smtp"), "stranger@elsewhere.test", "alice@example.test", "Subject: x\r\n\r\nx\r\n"))
+	soon(t, "nobody is told of the new message", func() bool {
+		select {
+		case <-changed:
+			return true
+		default:
+			return false
+		}
+	})
+	if l, err := two.mailboxes.List(ctx, alice.Key(), mailbox.Inbox); err != nil || len(l.Entries) != 1 {
+		t.Errorf("%d messages, %v", len(l.Entries), err)
+	}
+	must(one.RemoveAccount(ctx, alice))
+	if err := two.submit(t, "alice@example.test", "another"); err == nil {
+		t.Error("the password of a removed account is remembered")
+	}
+	soon(t, "a removed account gets mail", func() bool {
+		err := submitPlain(two.at(t, "smtp"), "stranger@elsewhere.test", "alice@example.test", "Subject: x\r\n\r\nx\r\n")
+		return err != nil && strings.HasPrefix(err.Error(), "550 ")
+	})
+}
