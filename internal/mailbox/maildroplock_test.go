@@ -108,7 +108,7 @@ func TestLockAmongNodes(t *testing.T) {
 					t.Error("locked twice:", err)
 				}
 			}
-			time.Sleep(time.Hour)
+			time.Sleep(10 * time.Minute)
 		}
 		if err := lock.commit(t); err != nil {
 			t.Error("the session that has the lock cannot delete:", err)

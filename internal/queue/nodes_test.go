@@ -1,0 +1,304 @@
+package queue
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"waybill/internal/mail"
+	"waybill/internal/spool"
+	"waybill/internal/store"
+	"waybill/internal/store/keys"
+	"waybill/internal/store/lease"
+	"waybill/internal/store/pebble"
+	"waybill/internal/trail"
+)
+
+// node is a rig that shares its store with others, and can be cut off from it.
+type node struct {
+	*rig
+	lease *lease.Lease
+	cut   atomic.Bool
+}
+
+func newNode(t *testing.T, engine store.Store) *node {
+	n := &node{}
+	st := &flaky{Store: &line{engine, n}}
+	var err error
+	if n.lease, err = lease.Join(t.Context(), lease.Options{Store: st}); err != nil {
+		t.Fatal(err)
+	}
+	n.rig = newRigOn(t, st, n.lease)
+	return n
+}
+
+// line is a node's way to the store.
+type line struct {
+	store.Store
+	node *node
+}
+
+func (l *line) Commit(ctx context.Context, b *store.Batch) (store.Result, error) {
+	if l.node.cut.Load() {
+		return store.Result{}, store.ErrUnavailable
+	}
+	return l.Store.Commit(ctx, b)
+}
+
+func (l *line) Snapshot() (store.Snapshot, error) {
+	if l.node.cut.Load() {
+		return nil, store.ErrUnavailable
+	}
+	return l.Store.Snapshot()
+}
+
+func (l *line) Healthy() error {
+	if l.node.cut.Load() {
+		return store.ErrUnavailable
+	}
+	return nil
+}
+
+// among runs a test in virtual time, with three nodes on one store.
+func among(t *testing.T, prepare func([3]*node), test func(t *testing.T, nodes [3]*node)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		engine, err := pebble.Open(pebble.Options{Dir: "store", FS: vfs.NewMem(), MemTableSize: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer engine.Close()
+		var nodes [3]*node
+		for i := range nodes {
+			nodes[i] = newNode(t, engine)
+		}
+		prepare(nodes)
+		for _, n := range nodes {
+			n.start()
+			defer func() {
+				n.stop()
+				if err := n.lease.Leave(context.Background()); err != nil {
+					t.Error(err)
+				}
+				n.options.Trail.Close(context.Background())
+			}()
+		}
+		test(t, nodes)
+	})
+}
+
+var notNow = always(450, "4.2.1", "later")
+
+// outcomes are the events, of all nodes, that tell what became of a message.
+func outcomes(nodes [3]*node, id mail.ID) (n int) {
+	for _, node := range nodes {
+		for _, ev := range node.all() {
+			if ev.Message == id && (ev.Kind == trail.Relayed || ev.Kind == trail.Filed || ev.Kind == trail.Done) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// attempts is how often a recipient was tried by each.
+func attempts(nodes [3]*node, path string) (n [3]int) {
+	for i, node := range nodes {
+		n[i] = node.remote.tried(path)
+	}
+	return n
+}
+
+// TestTakeover: what a node that is cut off has in its queue is tried by exactly one of the others when it is due, and by nobody
+// before; and by the node itself no more, also when it is back.
+func TestTakeover(t *testing.T) {
+	var well atomic.Bool
+	among(t, func(nodes [3]*node) {
+		for _, n := range nodes {
+			n.remote.answer = func(a spool.Attempt, i int) mail.Status {
+				if well.Load() {
+					return delivered(a, i)
+				}
+				return notNow(a, i)
+			}
+		}
+	}, func(t *testing.T, nodes [3]*node) {
+		id := nodes[0].send("me@a.test", "you@b.test")
+		slice := id.Node()
+		time.Sleep(10 * time.Second)
+		nodes[0].cut.Store(true)
+		well.Store(true)
+		time.Sleep(40 * time.Second)
+		if got := attempts(nodes, "you@b.test"); got != [3]int{1, 0, 0} {
+			t.Fatalf("attempts before it is due: %v", got)
+		}
+		if nodes[1].lease.Holds(slice) == nodes[2].lease.Holds(slice) {
+			t.Fatal("not one of the others works on the slice")
+		}
+		time.Sleep(time.Minute)
+		nodes[0].cut.Store(false)
+		time.Sleep(3 * time.Minute)
+		if got := attempts(nodes, "you@b.test"); got != [3]int{1, 1, 0} && got != [3]int{1, 0, 1} {
+			t.Errorf("attempts %v", got)
+		}
+		if nodes[0].load(id) != nil {
+			t.Error("it is in the queue still")
+		}
+		next := nodes[0].send("me@a.test", "again@b.test")
+		time.Sleep(time.Minute)
+		if next.Node() == slice || nodes[0].load(next) != nil || nodes[0].remote.tried("again@b.test") != 1 {
+			t.Error("the node that is back does not deliver its own mail")
+		}
+	})
+}
+
+// TestFrozenAttempt: an attempt during which the node is taken for dead ends without a trace, whatever it comes to.
+func TestFrozenAttempt(t *testing.T) {
+	var thaw chan struct{}
+	among(t, func(nodes [3]*node) {
+		thaw = make(chan struct{})
+		nodes[0].remote.hold = func(context.Context, spool.Attempt) { <-thaw }
+	}, func(t *testing.T, nodes [3]*node) {
+		id := nodes[0].send("me@a.test", "you@b.test")
+		time.Sleep(time.Second)
+		nodes[0].cut.Store(true)
+		time.Sleep(time.Minute)
+		if got := attempts(nodes, "you@b.test"); got != [3]int{1, 1, 0} && got != [3]int{1, 0, 1} {
+			t.Errorf("attempts %v", got)
+		}
+		before := outcomes(nodes, id)
+		if before == 0 {
+			t.Fatal("the others recorded no outcome")
+		}
+		nodes[0].cut.Store(false)
+		time.Sleep(time.Minute)
+		close(thaw)
+		time.Sleep(3 * time.Minute)
+		if after := outcomes(nodes, id); after != before {
+			t.Errorf("%d events of outcomes, then %d", before, after)
+		}
+		if nodes[0].inMemory() != 0 {
+			t.Error("the message is still in memory")
+		}
+	})
+}
+
+// TestNoAttemptWithoutLease: a node that does not reach the store for as long as a lease lasts begins no attempt.
+func TestNoAttemptWithoutLease(t *testing.T) {
+	among(t, func(nodes [3]*node) {
+		for _, n := range nodes {
+			n.remote.hold = func(context.Context, spool.Attempt) { time.Sleep(20 * time.Second) }
+			n.options.PerHop = 1
+		}
+	}, func(t *testing.T, nodes [3]*node) {
+		for _, n := range nodes { // nobody can take over
+			n.send("me@a.test", "first@b.test")
+			n.send("me@a.test", "second@b.test")
+		}
+		time.Sleep(time.Second)
+		for _, n := range nodes {
+			n.cut.Store(true)
+		}
+		time.Sleep(2 * time.Minute)
+		for i, n := range nodes {
+			if made := n.remote.tried("first@b.test") + n.remote.tried("second@b.test"); made != 1 {
+				t.Errorf("node %d made %d attempts, and had a lease for one", i, made)
+			}
+			n.cut.Store(false)
+		}
+		time.Sleep(4 * time.Minute)
+		if a, b := attempts(nodes, "first@b.test"), attempts(nodes, "second@b.test"); a != [3]int{1, 1, 1} || b != [3]int{1, 1, 1} {
+			t.Errorf("attempts when the store is back: %v, %v", a, b)
+		}
+	})
+}
+
+// TestManageElsewhere: what an operator does on one node to a message of another takes effect there.
+func TestManageElsewhere(t *testing.T) {
+	among(t, func(nodes [3]*node) {
+		for _, n := range nodes {
+			n.remote.answer = notNow
+			n.options.Retry = []time.Duration{2 * time.Minute}
+		}
+	}, func(t *testing.T, nodes [3]*node) {
+		manage := func(id mail.ID, action spool.Action) {
+			t.Helper()
+			if err := nodes[1].queue.Manage(t.Context(), id, action); err != nil {
+				t.Fatal(action, err)
+			}
+			time.Sleep(2 * time.Second)
+		}
+		id := nodes[0].send("me@a.test", "you@b.test")
+		time.Sleep(time.Minute)
+		manage(id, spool.Retry)
+		if got := attempts(nodes, "you@b.test"); got != [3]int{2, 0, 0} {
+			t.Errorf("attempts after retry: %v", got)
+		}
+		manage(id, spool.Hold)
+		time.Sleep(3 * time.Minute)
+		if got := attempts(nodes, "you@b.test"); got != [3]int{2, 0, 0} {
+			t.Errorf("attempts although it is held: %v", got)
+		}
+		manage(id, spool.Release)
+		if got := attempts(nodes, "you@b.test"); got != [3]int{3, 0, 0} {
+			t.Errorf("attempts after release: %v", got)
+		}
+		manage(id, spool.Drop)
+		time.Sleep(3 * time.Minute)
+		if got := attempts(nodes, "you@b.test"); got != [3]int{3, 0, 0} || nodes[0].load(id) != nil {
+			t.Errorf("attempts although it was dropped: %v", got)
+		}
+		bounced := nodes[0].send("me@a.test", "them@b.test")
+		time.Sleep(time.Minute)
+		manage(bounced, spool.Bounce)
+		if got := attempts(nodes, "them@b.test"); got != [3]int{1, 0, 0} || nodes[0].load(bounced) != nil {
+			t.Errorf("attempts although it was returned: %v", got)
+		}
+		if nodes[1].local.tried("me@a.test") != 1 {
+			t.Error("its sender has no report")
+		}
+		if nodes[0].nudged() {
+			t.Error("a word to the other node is left")
+		}
+	})
+}
+
+// TestHoldWhatWaits: a message that waits in another node's memory is held all the same.
+func TestHoldWhatWaits(t *testing.T) {
+	among(t, func(nodes [3]*node) {
+		for _, n := range nodes {
+			n.remote.hold = func(context.Context, spool.Attempt) { time.Sleep(time.Minute) }
+			n.options.PerHop = 1
+		}
+	}, func(t *testing.T, nodes [3]*node) {
+		nodes[0].send("me@a.test", "first@b.test")
+		time.Sleep(time.Second)
+		id := nodes[0].send("me@a.test", "second@b.test")
+		time.Sleep(time.Second)
+		if err := nodes[2].queue.Manage(t.Context(), id, spool.Hold); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Minute)
+		if n := nodes[0].remote.tried("second@b.test"); n != 0 || !nodes[0].load(id).IsHeld() {
+			t.Errorf("%d attempts although it is held", n)
+		}
+	})
+}
+
+// nudged says whether there is a word from one node to another.
+func (n *node) nudged() bool {
+	snap, err := n.store.Snapshot()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer snap.Close()
+	for range snap.Scan(store.Prefix(keys.Nudges())) {
+		return true
+	}
+	return false
+}
