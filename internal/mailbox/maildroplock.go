@@ -104,11 +104,7 @@ func (l *Lock) look(b *store.Batch, key []byte, number uint16, epoch store.Versi
 	if err != nil || ofNumber == number && ofEpoch == epoch { // nobody can have a lock that cannot be read
 		return false, nil
 	}
-	is, now, err := lease.Member(snap, ofNumber, ofEpoch)
-	if !is && ofNumber != number { // of this node's own key Fence makes sure
-		b.Check(keys.Node(ofNumber), now)
-	}
-	return is, err
+	return lease.Member(snap, ofNumber, ofEpoch)
 }
 
 func decodeLock(value []byte) (number uint16, epoch store.Version, err error) {

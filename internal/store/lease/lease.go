@@ -192,14 +192,13 @@ func (l *Lease) Leave(ctx context.Context) error {
 	return nil
 }
 
-// Member says whether the node of an epoch may still be at work, and returns the version of its key, absent or not: a batch that
-// checks that goes only as long as the answer is right.
-func Member(snap store.Snapshot, number uint16, epoch store.Version) (is bool, now store.Version, err error) {
-	_, now, err = snap.Get(keys.Node(number))
+// Member says whether the node of an epoch may still be at work. One that is no member never is again under that epoch.
+func Member(snap store.Snapshot, number uint16, epoch store.Version) (bool, error) {
+	_, now, err := snap.Get(keys.Node(number))
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return false, 0, fmt.Errorf("look for node %d: %w", number, err)
+		return false, fmt.Errorf("look for node %d: %w", number, err)
 	}
-	return err == nil && now == epoch, now, nil
+	return err == nil && now == epoch, nil
 }
 
 func (l *Lease) tell() {

@@ -30,10 +30,14 @@ func open(t testing.TB) *pebble.Store {
 // line is the way from a node to the store, which can be cut.
 type line struct {
 	store.Store
-	cut atomic.Bool
+	cut    atomic.Bool
+	before func(b *store.Batch) // is called before a batch is committed; may be nil
 }
 
 func (l *line) Commit(ctx context.Context, b *store.Batch) (store.Result, error) {
+	if l.before != nil {
+		l.before(b)
+	}
 	if l.cut.Load() {
 		return store.Result{}, store.ErrUnavailable
 	}
@@ -213,6 +217,40 @@ func TestDeath(t *testing.T) {
 		defer snap.Close()
 		if _, _, err := snap.Get(keys.Node(slice)); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("the number of a node that has died is not free: %v", err)
+		}
+	})
+}
+
+// TestLateBeat: a node that beats in the very moment in which it is taken for dead is not.
+func TestLateBeat(t *testing.T) {
+	bubble(t, func(t *testing.T, st store.Store) {
+		one := join(t, st, "one")
+		saved := false
+		way := &line{Store: st, before: func(b *store.Batch) {
+			if len(b.Deletes) > 0 && !saved {
+				saved = true
+				if err := one.renew(t.Context()); err != nil {
+					t.Error(err)
+				}
+				one.wake()
+			}
+		}}
+		two, err := Join(t.Context(), Options{Store: way})
+		if err != nil {
+			t.Fatal(err)
+		}
+		number := one.Number()
+		one.freeze()
+		time.Sleep(time.Minute)
+		if !saved {
+			t.Fatal("nobody took the node for dead")
+		}
+		if one.Number() != number || two.Holds(number) {
+			t.Error("a node that had just shown that it is alive was replaced")
+		}
+		one.leave(t)
+		if err := two.Leave(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }
