@@ -231,9 +231,11 @@ func Forward(token string) []byte { return append(start("forward/", len(token)),
 // Copying is the key of a store that is only a part of another one as yet.
 func Copying() []byte { return []byte("copying") }
 
-// OfNodes begins the keys by which nodes speak of themselves while they are at work. They mean nothing in a copy of the store: their
-// values hold versions.
-func OfNodes() [][]byte { return [][]byte{Nodes(), Beats(), []byte("maildrop/")} }
+// OfNodes begins the keys by which nodes speak of themselves, and to each other, while they are at work. They mean nothing in a copy of
+// the store: the values of some hold versions, and a node alone would never delete the others.
+func OfNodes() [][]byte {
+	return [][]byte{Nodes(), Beats(), []byte("maildrop/"), NewsAll(), BannedAll(), KnownAll()}
+}
 
 // Nobody begins keys that are never written. Who watches it hears of reopenings of the store only.
 func Nobody() []byte { return []byte("nobody/") }
