@@ -59,11 +59,15 @@ func (a *attempt) first() error {
 	ctx, cancel := context.WithTimeout(a.w.s.ctx, lockTimeout)
 	defer cancel()
 	a.locked = locked{schemas: a.w.s.o.schemas, keys: map[string]stored{}, known: map[store.BatchID]store.Result{}}
-	keys, ids := a.g.names()
+	keys, read := a.g.names()
+	ids := a.g.ids()
 	living := &request{statement: alive, params: [][]byte{int8Param(a.w.id)}}
 	requests := []*request{{statement: begin}, living}
 	if len(keys) > 0 {
 		requests = append(requests, a.lock(keys))
+	}
+	if len(read) > 0 {
+		requests = append(requests, &request{statement: share, params: [][]byte{byteaList(read)}, row: a.locked.lockRow})
 	}
 	if len(ids) > 0 {
 		requests = append(requests, &request{statement: known, params: [][]byte{byteaList(ids)}, row: a.locked.knownRow})
@@ -199,21 +203,38 @@ func columns(rows []row, room *[]byte) [][]byte {
 	}
 }
 
-// names returns the keys that the batches of a group name, each once, and their ids.
-func (g *group) names() (keys []string, ids [][]byte) {
+// names returns the keys that the batches of a group name, each once: those that they may change, and those of which they only
+// read the version.
+func (g *group) names() (changed, read []string) {
 	seen := make(map[string]struct{}, 8*len(g.jobs))
 	for _, j := range g.jobs {
-		for _, key := range j.keys {
-			if _, ok := seen[key]; !ok {
-				seen[key] = struct{}{}
-				keys = append(keys, key)
-			}
+		changed = appendUnseen(changed, j.keys, seen)
+	}
+	for _, j := range g.jobs {
+		read = appendUnseen(read, j.reads, seen)
+	}
+	return changed, read
+}
+
+// appendUnseen adds the keys that are not seen yet.
+func appendUnseen(list, keys []string, seen map[string]struct{}) []string {
+	for _, key := range keys {
+		if _, ok := seen[key]; !ok {
+			seen[key] = struct{}{}
+			list = append(list, key)
 		}
+	}
+	return list
+}
+
+// ids returns those of the batches of a group.
+func (g *group) ids() (ids [][]byte) {
+	for _, j := range g.jobs {
 		if j.batch.ID != (store.BatchID{}) {
 			ids = append(ids, j.batch.ID[:])
 		}
 	}
-	return keys, ids
+	return ids
 }
 
 // encodeKeys puts keys into one value, each with its length in front.

@@ -18,7 +18,8 @@
 // key in common with those that another writer has, and commits them in one transaction. It has two halves, each a pipeline
 // and so one round trip, with a number of statements that does not depend on the number of batches:
 //
-//  1. lock all keys that the batches name, in order, read versions and counters, look for known ids, draw versions;
+//  1. lock all keys that the batches name, in order (those whose version is only checked last, for reading), read versions and
+//     counters, look for known ids, draw versions;
 //  2. write, and COMMIT.
 //
 // In between the batches are evaluated here, one after another. A conflict so fails the batch that has it and no other.

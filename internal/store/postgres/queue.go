@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +23,8 @@ const (
 type job struct {
 	batch  *store.Batch // a copy of the caller's
 	memory *arena       // where it lives
-	keys   []string     // all keys that it names, except those with slots
+	keys   []string     // those that it may change, except those with slots
+	reads  []string     // those that are to have a version; unless it changes them too, others may want that at the same time
 	size   int
 	taken  bool // by a writer; guarded by queue.mu
 	done   chan outcome
@@ -40,24 +42,29 @@ type group struct {
 	ranged bool // all of them delete ranges, else none
 }
 
+// hold says who holds a key: a group that may change it, or how many that only read its version.
+type hold int
+
+const changing hold = -1
+
 // queue holds the batches that wait for a writer. Batches that have a key in common are never in two groups at the
-// same time, and reach their groups in the order in which they came: so writers of one node never wait for each
+// same time, unless both only read its version, and reach their groups in the order in which they came: so writers of one node never wait for each
 // other's locks. (That several nodes get along is the database's part.)
 type queue struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	waiting []*job
-	busy    map[string]struct{} // keys of the groups under way
-	ranges  []store.Range       // that groups under way delete
-	groups  int                 // under way
-	began   time.Time           // the newest of them
+	busy    map[string]hold // keys of the groups under way
+	ranges  []store.Range   // that groups under way delete
+	groups  int             // under way
+	began   time.Time       // the newest of them
 	alarm   *time.Timer
 	refuse  error // why batches are refused
 	closed  bool
 }
 
 func newQueue() *queue {
-	q := &queue{busy: map[string]struct{}{}}
+	q := &queue{busy: map[string]hold{}}
 	q.changed.L = &q.mu
 	return q
 }
@@ -67,9 +74,6 @@ func newJob(b *store.Batch) *job {
 	j.batch, j.memory = clone(b)
 	b = j.batch
 	j.keys = make([]string, 0, len(b.Checks)+len(b.Counters)+len(b.Deletes)+len(b.Puts)+1)
-	for i := range b.Checks {
-		j.keys = append(j.keys, string(b.Checks[i].Key))
-	}
 	for i := range b.Counters {
 		j.keys = append(j.keys, string(b.Counters[i].Key))
 	}
@@ -81,6 +85,13 @@ func newJob(b *store.Batch) *job {
 			j.keys = append(j.keys, string(b.Puts[i].Key))
 		}
 		j.size += len(b.Puts[i].Value)
+	}
+	for i := range b.Checks {
+		if c := &b.Checks[i]; c.Version == store.Absent { // it is locked by being created, which only one group can do
+			j.keys = append(j.keys, string(c.Key))
+		} else {
+			j.reads = append(j.reads, string(c.Key))
+		}
 	}
 	return j
 }
@@ -162,7 +173,7 @@ func (q *queue) gather() *group {
 	if len(q.waiting) == 0 {
 		return g
 	}
-	passed := passedOver{keys: map[string]struct{}{}}
+	passed := passedOver{keys: map[string]hold{}}
 	size := 0
 	kept := q.waiting[:0]
 	for i, j := range q.waiting {
@@ -188,10 +199,14 @@ func (q *queue) gather() *group {
 
 // occupy notes the keys of a group that begins.
 func (q *queue) occupy(g *group) {
+	changed, read := g.names()
+	for _, key := range changed {
+		q.busy[key] = changing
+	}
+	for _, key := range read {
+		q.busy[key]++
+	}
 	for _, j := range g.jobs {
-		for _, key := range j.keys {
-			q.busy[key] = struct{}{}
-		}
 		q.ranges = append(q.ranges, j.batch.DeleteRanges...)
 	}
 	if len(g.jobs) > 0 {
@@ -204,8 +219,12 @@ func (q *queue) occupy(g *group) {
 func (q *queue) release(g *group) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, j := range g.jobs {
-		for _, key := range j.keys {
+	changed, read := g.names()
+	for _, key := range changed {
+		delete(q.busy, key)
+	}
+	for _, key := range read {
+		if q.busy[key]--; q.busy[key] == 0 {
 			delete(q.busy, key)
 		}
 	}
@@ -247,28 +266,33 @@ func (q *queue) clashes(j *job) bool { return clash(j, q.busy, q.ranges) }
 
 // passedOver is the batches that stay behind, which those after them must not overtake.
 type passedOver struct {
-	keys   map[string]struct{}
+	keys   map[string]hold
 	ranges []store.Range
 }
 
 func (p *passedOver) add(j *job) {
 	for _, key := range j.keys {
-		p.keys[key] = struct{}{}
+		p.keys[key] = changing
+	}
+	for _, key := range j.reads {
+		if p.keys[key] != changing {
+			p.keys[key]++
+		}
 	}
 	p.ranges = append(p.ranges, j.batch.DeleteRanges...)
 }
 
 func (p *passedOver) clashes(j *job) bool { return clash(j, p.keys, p.ranges) }
 
-func clash(j *job, keys map[string]struct{}, ranges []store.Range) bool {
+func clash(j *job, keys map[string]hold, ranges []store.Range) bool {
 	for _, key := range j.keys {
-		if _, ok := keys[key]; ok {
+		if keys[key] != 0 || ranged(key, ranges) {
 			return true
 		}
-		for _, r := range ranges {
-			if within(key, r) {
-				return true
-			}
+	}
+	for _, key := range j.reads {
+		if keys[key] == changing || ranged(key, ranges) {
+			return true
 		}
 	}
 	for _, r := range j.batch.DeleteRanges {
@@ -284,6 +308,11 @@ func clash(j *job, keys map[string]struct{}, ranges []store.Range) bool {
 		}
 	}
 	return false
+}
+
+// ranged tells whether a key is in one of the ranges.
+func ranged(key string, ranges []store.Range) bool {
+	return slices.ContainsFunc(ranges, func(r store.Range) bool { return within(key, r) })
 }
 
 func within(key string, r store.Range) bool {

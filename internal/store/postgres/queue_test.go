@@ -91,6 +91,55 @@ func TestGroupsHaveNoKeyInCommon(t *testing.T) {
 	}
 }
 
+// TestReadersShare: groups that only read a key's version do not wait for each other, but whoever changes it waits for all.
+func TestReadersShare(t *testing.T) {
+	t.Parallel()
+	reading := func(key string, version store.Version, changes ...string) *job {
+		b := &store.Batch{}
+		b.Check([]byte(key), version)
+		for _, key := range changes {
+			b.Put([]byte(key), nil)
+		}
+		return newJob(b)
+	}
+	waiting := func(q *queue, all ...*job) int {
+		t.Helper()
+		for _, j := range all {
+			if err := q.push(j); err != nil {
+				t.Fatal(err)
+			}
+		}
+		numbers, _ := q.gathered(all)
+		return len(all) - len(numbers)
+	}
+	q := newQueue()
+	a := reading("lease", 7, "a")
+	if n := waiting(q, a); n != 0 {
+		t.Fatal("the first one waits")
+	}
+	if n := waiting(q, reading("lease", 7, "b"), reading("lease", 8)); n != 0 {
+		t.Error("a reader waits for another")
+	}
+	if n := waiting(q, keyed("lease")); n != 1 {
+		t.Error("a change does not wait for readers")
+	}
+	if n := waiting(q, reading("lease", 7, "c")); n != 1 {
+		t.Error("a reader overtakes a change")
+	}
+	if n := waiting(q, reading("other", store.Absent)); n != 0 {
+		t.Fatal("the first one waits")
+	}
+	if n := waiting(q, reading("other", store.Absent)); n != 1 {
+		t.Error("two may see to it that a key stays absent")
+	}
+	if n := waiting(q, reading("own", 1, "own")); n != 0 {
+		t.Fatal("the first one waits")
+	}
+	if n := waiting(q, reading("own", 1)); n != 1 {
+		t.Error("a reader does not wait for who reads and changes")
+	}
+}
+
 // TestSmallGroupIsHeldBack while another one has just begun, but not for long.
 func TestSmallGroupIsHeldBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -18,6 +18,9 @@ var (
 	lock = statement{"lock", "SELECT key, version, CASE WHEN octet_length(value) <= 8 THEN value END FROM waybill_kv" +
 		" WHERE key = ANY($1) ORDER BY key FOR UPDATE", []uint32{oidByteaArray}}
 
+	// share keeps a key from being changed, as many groups may at the same time.
+	share = statement{"share", "SELECT key, version, NULL FROM waybill_kv WHERE key = ANY($1) ORDER BY key FOR SHARE", []uint32{oidByteaArray}}
+
 	known = statement{"known", "SELECT id, result FROM waybill_batch WHERE id = ANY($1)", []uint32{oidByteaArray}}
 
 	// numbers draws the versions of the group, and tells where to remember batches.
