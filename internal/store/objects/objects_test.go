@@ -1,0 +1,193 @@
+package objects_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"waybill/internal/store/objects"
+	"waybill/internal/store/objects/s3test"
+)
+
+var shared = &s3test.Shared{}
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	shared.Remove()
+	os.Exit(status)
+}
+
+var names atomic.Int64
+
+// bucketName is of a bucket that no other test has.
+func bucketName() string { return fmt.Sprintf("test-%d", names.Add(1)) }
+
+// lines is a log.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Split(strings.TrimSpace(l.text.String()), "\n")
+}
+
+func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+// options are those of a bucket of the server, with short times.
+func options(s *s3test.Server, bucket string) (objects.Options, *lines) {
+	log := &lines{}
+	return objects.Options{
+		Endpoint: s.Endpoint(), Bucket: bucket, Prefix: "mail/", Keys: objects.Keys{Access: s3test.Access, Secret: s3test.Secret, From: "the test"},
+		Logger: log.logger(), Timeout: 2 * time.Second, Pauses: []time.Duration{time.Millisecond, 5 * time.Millisecond},
+	}, log
+}
+
+func open(t testing.TB, o objects.Options) *objects.Bucket {
+	t.Helper()
+	b, err := objects.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// sharedBucket is a bucket of its own on the server that all tests share.
+func sharedBucket(t testing.TB) (*objects.Bucket, *s3test.Server, string) {
+	t.Helper()
+	name := bucketName()
+	s := shared.Get(t, name)
+	o, _ := options(s, name)
+	return open(t, o), s, name
+}
+
+func octets(n int) []byte {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), byte(n >> 16)}).Read(b)
+	return b
+}
+
+func get(b *objects.Bucket, key string, size int) ([]byte, error) {
+	into := make([]byte, size)
+	err := b.Get(context.Background(), key, into)
+	return into, err
+}
+
+func TestPutGetDelete(t *testing.T) {
+	t.Parallel()
+	b, s, name := sharedBucket(t)
+	for _, size := range []int{0, 1, 1000, 1 << 20, 5<<20 + 3} {
+		key, data := fmt.Sprintf("a/%d", size), octets(size)
+		if err := b.Put(t.Context(), key, data); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := get(b, key, size); err != nil || !bytes.Equal(got, data) {
+			t.Fatalf("%d octets: %v, equal %v", size, err, bytes.Equal(got, data))
+		}
+		if info, err := os.Stat(s.File(name, "mail/"+key)); err != nil || info.Size() != int64(size+4) {
+			t.Errorf("%d octets: %v %v on the server's disk", size, info, err)
+		}
+		if err := b.Put(t.Context(), key, data[:size/2]); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := get(b, key, size/2); err != nil || !bytes.Equal(got, data[:size/2]) {
+			t.Errorf("what was written anew: %v", err)
+		}
+		if _, err := get(b, key, size/2+1); !errors.Is(err, objects.ErrCorrupt) {
+			t.Errorf("one octet more is wanted than there is: %v", err)
+		}
+		for range 2 {
+			if err := b.Delete(t.Context(), key); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := get(b, key, size); !errors.Is(err, objects.ErrNotFound) || errors.Is(err, objects.ErrUnavailable) {
+			t.Errorf("a deleted object: %v", err)
+		}
+	}
+	if err := b.Healthy(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestList(t *testing.T) {
+	t.Parallel()
+	b, s, name := sharedBucket(t)
+	if found, more, err := b.List(t.Context(), "", ""); len(found) > 0 || more || err != nil {
+		t.Fatal(found, more, err)
+	}
+	const many = 1203
+	for i := range many { // by way of the disk, which is faster
+		file := s.File(name, fmt.Sprintf("mail/x/%05d", i))
+		if i == 0 {
+			for _, dir := range []string{"mail/x", "mail/y"} {
+				if err := os.MkdirAll(s.File(name, dir), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := os.WriteFile(file, octets(14), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Put(t.Context(), "y/1", octets(3)); err != nil {
+		t.Fatal(err)
+	}
+	first, more, err := b.List(t.Context(), "x/", "")
+	if err != nil || !more || len(first) != 1000 || first[0].Key != "x/00000" || first[0].Size != 10 || time.Since(first[0].Modified) > time.Hour {
+		t.Fatalf("%d objects, %v, %v", len(first), more, err)
+	}
+	rest, more, err := b.List(t.Context(), "x/", first[999].Key)
+	if err != nil || more || len(rest) != many-1000 || rest[0].Key != "x/01000" {
+		t.Fatalf("then %d objects, %v, %v", len(rest), more, err)
+	}
+	if all, _, err := b.List(t.Context(), "", "x/01201"); err != nil || len(all) != 2 || all[1].Key != "y/1" || all[1].Size != 3 {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+// TestDamageOnTheServer: what was changed, cut, or put in another's place is not taken for what was written.
+func TestDamageOnTheServer(t *testing.T) {
+	t.Parallel()
+	b, s, name := sharedBucket(t)
+	data := octets(10_000)
+	for _, key := range []string{"a", "b"} {
+		if err := b.Put(t.Context(), key, append([]byte(key), data...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stored, err := os.ReadFile(s.File(name, "mail/a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := bytes.Clone(stored)
+	flipped[5000] ^= 4
+	for what, content := range map[string][]byte{"a bit changed": flipped, "cut": stored[:9000], "longer": append(bytes.Clone(stored), 1), "another's": stored, "empty": nil} {
+		if err := os.WriteFile(s.File(name, "mail/b"), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := get(b, "b", 10_001); !errors.Is(err, objects.ErrCorrupt) || errors.Is(err, objects.ErrUnavailable) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := b.Healthy(); err != nil {
+		t.Error("a damaged object stops the others:", err)
+	}
+}
