@@ -23,6 +23,7 @@ var ranks = [][]string{
 		"smtp", "pop3", "proxyproto", "message", "dns", "dns/dnstest", "routing", "srs", "maildir", "mbox",
 		"store", "store/keys", "store/record", "store/bodies", "store/watch", "store/pebble", "store/postgres",
 		"store/postgres/pgtest", "store/storetest", "store/faultfs", "store/lease", "store/layout", "store/storecopy", "store/secret", "store/news",
+		"store/objects", "store/objects/s3test",
 	},
 	{"spool", "mailbox", "directory", "guard", "trail"}, // what is stored
 	{"login", "verify"}, // who a client is, from what is stored; and whether that is whole
@@ -38,7 +39,7 @@ var ranks = [][]string{
 var families = map[string][]string{
 	"dns/dnstest":     {"dns"},
 	"store/keys":      {"store"},
-	"store/bodies":    {"store", "store/keys", "store/record"},
+	"store/bodies":    {"store", "store/keys", "store/record", "store/objects"},
 	"store/watch":     {"store"},
 	"store/secret":    {"store", "store/keys", "store/record"},
 	"store/news":      {"store", "store/keys", "store/record"},
@@ -55,6 +56,7 @@ var libraries = map[string][]string{
 	"github.com/miekg/dns":          {"dns", "dns/dnstest"},
 	"github.com/cockroachdb/pebble": {"store/pebble", "store/faultfs"},
 	"github.com/jackc/pgx":          {"store/postgres", "store/postgres/pgtest"},
+	"github.com/minio/minio-go":     {"store/objects"},
 	"github.com/pelletier/go-toml":  {"config"},
 	"github.com/alecthomas/kong":    {"cmd/waybill"},
 	"github.com/prometheus":         {"metrics"},

@@ -54,7 +54,7 @@ func (b *Bucket) explain(ctx context.Context, err error) *failure {
 	if text, ok := explainTLS(err); ok {
 		return &failure{kind: "TLS", text: fmt.Sprintf("the certificate of %s is not accepted: %s; give it one for that name from an authority that this system knows", b.o.Endpoint.Host, text)}
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, errBroken) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return &failure{kind: "away", passing: true, text: fmt.Sprintf("%s broke off the connection; see whether it runs, and what is between", b.o.Endpoint.Host)}
 	}
 	if _, ok := errors.AsType[net.Error](err); ok {
@@ -71,8 +71,11 @@ func (b *Bucket) explainReply(r minio.ErrorResponse) *failure {
 		return &failure{about: anObject, kind: r.Code, text: ErrNotFound.Error(), cause: ErrNotFound}
 	case "NoSuchBucket":
 		f.text = fmt.Sprintf("there is no bucket %q at %s; create it, or name another one in bodies", b.o.Bucket, b.o.Endpoint.Host)
-	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken":
-		f.text = fmt.Sprintf("%s does not accept the access key or its secret (%s); they come from %s", b.o.Endpoint.Host, r.Code, b.o.Keys.From)
+	case "SignatureDoesNotMatch":
+		f.passing = true // some servers say so where the signed checksum is not that of what came
+		f.text = fmt.Sprintf("%s does not accept the secret of the access key, or something between changes what is sent (%s); the secret comes from %s", b.o.Endpoint.Host, r.Code, b.o.Keys.From)
+	case "InvalidAccessKeyId", "XAdminUserNotFound", "InvalidToken", "ExpiredToken":
+		f.text = fmt.Sprintf("%s does not know the access key, or not any more (%s); it comes from %s", b.o.Endpoint.Host, r.Code, b.o.Keys.From)
 	case "AccessDenied", "AllAccessDisabled", "AccountProblem":
 		f.text = fmt.Sprintf("the access key from %s may not do this in bucket %q (%s); it needs to read, write, list and delete there", b.o.Keys.From, b.o.Bucket, r.Code)
 	case "RequestTimeTooSkewed", "RequestExpired":

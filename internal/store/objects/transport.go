@@ -45,9 +45,15 @@ func (e *notS3) Error() string {
 	return fmt.Sprintf("answers %d and no words of S3: %q", e.status, e.begins)
 }
 
+// errBroken stands for io.EOF, of which the library makes a text of its own with the URL in it.
+var errBroken = errors.New("the connection was broken off")
+
 // RoundTrip implements http.RoundTripper. Errors besides those of the network: notS3.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	reply, err := t.RoundTripper.RoundTrip(r)
+	if errors.Is(err, io.EOF) {
+		return nil, errBroken
+	}
 	if err != nil || reply.StatusCode < 300 || r.Method == http.MethodHead {
 		return reply, err
 	}
