@@ -32,6 +32,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"crypto/rand"
@@ -42,8 +43,9 @@ import (
 )
 
 const (
-	headSize  = 64 << 10  // octets of the message in chunk 0, at most
-	chunkSize = 256 << 10 // octets in each further chunk but the last
+	headSize   = 64 << 10  // octets of the message in chunk 0, at most
+	chunkSize  = 256 << 10 // octets in each further chunk but the last
+	objectSize = 1 << 20   // octets in each object but the last
 )
 
 // ID names a body: the time in milliseconds (6 octets), so that neighbours in time are neighbours on disk, and
@@ -81,13 +83,24 @@ type Body struct {
 	ID         ID    `json:"id"`
 	PrefixSize int64 `json:"prefixSize"`
 	Size       int64 `json:"size"` // without the prefix
+	// InObjects: all but chunk 0 is in the object store.
+	InObjects bool `json:"inObjects,omitempty"`
 }
 
 // Total is the size with the prefix.
 func (b Body) Total() int64 { return b.PrefixSize + b.Size }
 
-// Chunks is the number of keys that the body takes, and ChunkSize how many octets the n-th of them has, from 0.
-func (b Body) Chunks() uint32 { return b.chunks() }
+// Chunks is the number of keys that the body takes, and Objects that of its objects. The parts of a body are numbered from 0,
+// chunks first; ChunkSize is how many octets the n-th of them has.
+func (b Body) Chunks() uint32 {
+	if b.InObjects {
+		return 1
+	}
+	return b.parts()
+}
+
+// Objects is told with Chunks.
+func (b Body) Objects() uint32 { return b.parts() - b.Chunks() }
 
 // ChunkSize is told with Chunks.
 func (b Body) ChunkSize(n uint32) int64 {
@@ -95,36 +108,49 @@ func (b Body) ChunkSize(n uint32) int64 {
 	return to - from
 }
 
-// chunks is the number of keys that the body takes.
-func (b Body) chunks() uint32 {
-	beyond := max(b.Size-headSize, 0)
-	return uint32(1 + (beyond+chunkSize-1)/chunkSize)
+// partSize is how many octets the parts have, the first and the last excepted.
+func (b Body) partSize() int64 {
+	if b.InObjects {
+		return objectSize
+	}
+	return chunkSize
 }
 
-// bounds are the places, in prefix and body taken together, at which chunk n begins and ends.
+// parts is the number of chunks and objects.
+func (b Body) parts() uint32 {
+	beyond := max(b.Size-headSize, 0)
+	return uint32(1 + (beyond+b.partSize()-1)/b.partSize())
+}
+
+// bounds are the places, in prefix and body taken together, at which part n begins and ends.
 func (b Body) bounds(n uint32) (from, to int64) {
 	head := b.PrefixSize + headSize
 	if n == 0 {
 		return 0, min(head, b.Total())
 	}
-	from = head + int64(n-1)*chunkSize
-	return from, min(from+chunkSize, b.Total())
+	from = head + int64(n-1)*b.partSize()
+	return from, min(from+b.partSize(), b.Total())
 }
 
-// at returns the chunk in which place offset is.
+// at returns the part in which place offset is.
 func (b Body) at(offset int64) uint32 {
 	beyond := offset - b.PrefixSize - headSize
 	if beyond < 0 {
 		return 0
 	}
-	return uint32(1 + beyond/chunkSize)
+	return uint32(1 + beyond/b.partSize())
 }
 
-// Append adds the body to a stored value; Read reads it there.
+// Append adds the body to a stored value; Read reads it there. The size of one that is in objects is written above maxSize: programs that know
+// nothing of objects take that for corrupt, which is what it is to them.
 func (b Body) Append(value []byte) []byte {
+	size := b.Size
+	if b.InObjects {
+		size += maxSize
+	}
 	value = append(value, b.ID[:]...)
 	value = binary.AppendUvarint(value, uint64(b.PrefixSize))
-	return binary.AppendUvarint(value, uint64(b.Size))
+	return binary.AppendUvarint(value, uint64(size))
 }
 
 // maxSize bounds the sizes that are believed of a stored value, far above any message.
@@ -134,30 +160,62 @@ const maxSize = 1 << 40
 func Read(r *record.Reader) (b Body) {
 	copy(b.ID[:], r.Fixed(len(b.ID)))
 	b.PrefixSize, b.Size = r.Size(), r.Size()
-	if b.PrefixSize > maxSize || b.Size > maxSize {
+	if b.Size > maxSize {
+		b.Size, b.InObjects = b.Size-maxSize, true
+	}
+	if b.PrefixSize > maxSize || b.Size > maxSize || b.InObjects && b.Size <= headSize {
 		r.Fail()
 		return Body{}
 	}
 	return b
 }
 
-// Bodies is the bodies of a store. It is safe for concurrent use.
-type Bodies struct {
-	st     store.Store
-	heads  sync.Pool // of *[headRoom + headSize]byte
-	chunks sync.Pool // of *[chunkSize]byte
-
-	mu    sync.Mutex
-	live  map[ID]struct{} // drafts of this process that have chunks in the store
-	swept bool            // the drafts of earlier processes are gone
+// Options is what a Bodies is made of.
+type Options struct {
+	Store store.Store // required
+	// Objects has what is beyond the first 64 KiB of each body that is larger than Inline. nil: all is in the store, and bodies that are in
+	// objects cannot be read.
+	Objects Objects
+	// Inline is how many octets a message may have that stays in the store as a whole; default 64 KiB, which is the least, at most 1 MiB.
+	Inline int64
+	// Shared: other nodes use the store too, so drafts that are not ours may be somebody else's who is still at work.
+	Shared bool
 }
 
-// New returns the bodies in st.
-func New(st store.Store) *Bodies {
+// Bounds of Options.Inline.
+const (
+	MinInline = headSize
+	MaxInline = objectSize
+)
+
+// Bodies is the bodies of a store. It is safe for concurrent use.
+type Bodies struct {
+	st      store.Store
+	objects Objects
+	inline  int64
+	shared  bool
+	heads   sync.Pool // of *[headRoom + headSize]byte
+	chunks  sync.Pool // of *[chunkSize]byte
+	large   sync.Pool // of *[objectSize]byte
+
+	mu    sync.Mutex
+	live  map[ID]struct{} // drafts of this process that have chunks or objects
+	swept bool            // the drafts of earlier processes are gone
+
+	claiming sync.Mutex
+	claimed  atomic.Bool // the place of the objects is this store's
+}
+
+// New returns the bodies in st, which are there as a whole.
+func New(st store.Store) *Bodies { return With(Options{Store: st}) }
+
+// With returns the bodies of a store and of the object store beside it.
+func With(o Options) *Bodies {
 	return &Bodies{
-		st:     st,
+		st: o.Store, objects: o.Objects, inline: min(max(o.Inline, MinInline), MaxInline), shared: o.Shared,
 		heads:  sync.Pool{New: func() any { return new(head) }},
 		chunks: sync.Pool{New: func() any { return new([chunkSize]byte) }},
+		large:  sync.Pool{New: func() any { return new([objectSize]byte) }},
 		live:   map[ID]struct{}{},
 	}
 }
@@ -229,7 +287,7 @@ func Refers(b *store.Batch, body ID) bool {
 // lives for a moment only is so never written anywhere but to the log.
 func (s *Bodies) End(b *store.Batch, body Body, h Holder) {
 	b.Delete(keys.Ref(body.ID, string(h)))
-	if body.chunks() > 1 {
+	if body.parts() > 1 {
 		s.mark(b, body, h)
 		return
 	}
@@ -244,7 +302,11 @@ func (s *Bodies) Drop(b *store.Batch, body Body, h Holder) {
 
 // mark tells the sweeper to look whether anybody still refers to the body.
 func (s *Bodies) mark(b *store.Batch, body Body, h Holder) {
-	b.Put(keys.Sweep(body.ID, string(h)), binary.AppendUvarint(nil, uint64(body.chunks())))
+	value := binary.AppendUvarint(nil, uint64(body.Chunks()))
+	if body.InObjects {
+		value = binary.AppendUvarint(value, uint64(body.Objects()))
+	}
+	b.Put(keys.Sweep(body.ID, string(h)), value)
 }
 
 // Index returns the index of a body's parts; nil if it has none, like bodies of earlier versions and reports that were
@@ -268,8 +330,11 @@ func (s *Bodies) Index(ctx context.Context, body Body) ([]byte, error) {
 	return index, nil
 }
 
-// get reads a chunk.
-func (s *Bodies) get(body Body, n uint32) ([]byte, error) {
+// get reads a part. What is in into may be overwritten: it is the part that was read before, or nil.
+func (s *Bodies) get(ctx context.Context, body Body, n uint32, into []byte) ([]byte, error) {
+	if body.InObjects && n > 0 {
+		return s.getObject(ctx, body, n, into)
+	}
 	snap, err := s.st.Snapshot()
 	if err != nil {
 		return nil, fmt.Errorf("read body %s: %w", body.ID, err)
@@ -285,13 +350,13 @@ func (s *Bodies) get(body Body, n uint32) ([]byte, error) {
 	return chunk, nil
 }
 
-// Open returns a reader of prefix and body, placed at the start. It holds one chunk in memory and nothing else. The
-// body must stay held while it is read.
+// Open returns a reader of prefix and body, placed at the start. It holds one part in memory and nothing else. The
+// body must stay held while it is read, and ctx open.
 func (s *Bodies) Open(ctx context.Context, body Body) (*Reader, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	r := &Reader{s: s, body: body}
+	r := &Reader{s: s, ctx: ctx, body: body}
 	if err := r.load(); err != nil {
 		return nil, err
 	}

@@ -23,15 +23,16 @@ type Draft struct {
 	size int64
 	err  error // the first error of a Write; the draft is of no use after it
 
-	head *head            // the prefix's room and the first headSize octets; nil before the first Write
-	tail *[chunkSize]byte // the chunk that is being filled; nil if there is none
-	used int              // octets in tail
+	head *head  // the prefix's room and the first headSize octets; nil before the first Write
+	tail []byte // the part that is being filled; nil if there is none
+	used int    // octets in tail
 
 	id        ID
 	begun     time.Time
 	live      bool          // Sweep knows that it is worked on
-	written   uint32        // chunks in the store
+	written   uint32        // chunks in the store, or objects
 	mark      store.Version // of the mark, as the last chunk's batch wrote it
+	objects   bool          // what is written, or was to be, is in objects
 	committed bool
 	index     []byte // of its parts; nil: none
 }
@@ -63,13 +64,13 @@ func (d *Draft) Write(p []byte) (int, error) {
 		d.size += int64(n)
 	}
 	for len(p) > 0 {
-		if d.used == chunkSize {
+		if d.tail == nil {
+			d.tail = d.s.takeTail()
+		}
+		if d.used == len(d.tail) {
 			if d.err = d.flush(); d.err != nil {
 				return total - len(p), d.err
 			}
-		}
-		if d.tail == nil {
-			d.tail = d.s.chunks.Get().(*[chunkSize]byte)
 		}
 		n := copy(d.tail[d.used:], p)
 		p = p[n:]
@@ -79,12 +80,31 @@ func (d *Draft) Write(p []byte) (int, error) {
 	return total, nil
 }
 
-// flush writes the full chunk without waiting for the disk. The mark is written anew with every chunk, in a chain
+// takeTail takes room for a part.
+func (s *Bodies) takeTail() []byte {
+	if s.objects != nil {
+		return s.large.Get().(*[objectSize]byte)[:]
+	}
+	return s.chunks.Get().(*[chunkSize]byte)[:]
+}
+
+func (s *Bodies) giveTail(tail []byte) {
+	if len(tail) == objectSize {
+		s.large.Put((*[objectSize]byte)(tail))
+		return
+	}
+	s.chunks.Put((*[chunkSize]byte)(tail))
+}
+
+// flush writes the full part: a chunk without waiting for the disk. The mark is written anew with every chunk, in a chain
 // of checks: whoever finds the last mark has all chunks.
 func (d *Draft) flush() error {
 	if !d.live {
 		d.s.keepLive(d.id)
 		d.live = true
+	}
+	if d.s.objects != nil {
+		return d.send()
 	}
 	mark := keys.Draft(d.begun, d.id)
 	b := store.Batch{Lazy: true}
@@ -103,7 +123,7 @@ func (d *Draft) flush() error {
 
 // Finish adds to the batch what makes the draft a body, held by h: prefix and all that is not in the store yet. If h is
 // "", the batch must also have a Reference that is made from no other. The batch refers to the draft's memory: Discard comes after its commit. Finish may be called again with another batch
-// after a conflict; the body is the same.
+// after a conflict; the body is the same. The first time it writes the last object of a body that is in objects, and fails if that does.
 func (d *Draft) Finish(b *store.Batch, prefix []byte, h Holder) (Body, error) {
 	if d.err != nil {
 		return Body{}, d.err
@@ -114,6 +134,9 @@ func (d *Draft) Finish(b *store.Batch, prefix []byte, h Holder) (Body, error) {
 	if d.head == nil {
 		d.head = d.s.heads.Get().(*head)
 	}
+	if err := d.finishObjects(); err != nil {
+		return Body{}, err
+	}
 	if d.written > 0 {
 		mark := keys.Draft(d.begun, d.id)
 		b.Check(mark, d.mark)
@@ -123,13 +146,15 @@ func (d *Draft) Finish(b *store.Batch, prefix []byte, h Holder) (Body, error) {
 	if d.index != nil {
 		b.Put(keys.Index(d.id), d.index)
 	}
-	if d.used > 0 {
-		b.Put(keys.Chunk(d.id, d.written+1), d.tail[:d.used])
+	for n, rest := d.written+1, d.tail[:d.used]; len(rest) > 0; n++ {
+		size := min(len(rest), chunkSize)
+		b.Put(keys.Chunk(d.id, n), rest[:size])
+		rest = rest[size:]
 	}
 	if h != "" {
 		b.Put(keys.Ref(d.id, string(h)), nil)
 	}
-	return Body{ID: d.id, PrefixSize: int64(len(prefix)), Size: d.size}, nil
+	return Body{ID: d.id, PrefixSize: int64(len(prefix)), Size: d.size, InObjects: d.objects}, nil
 }
 
 // first is chunk 0.
@@ -151,7 +176,7 @@ func (d *Draft) Discard() {
 		d.s.heads.Put(d.head)
 	}
 	if d.tail != nil {
-		d.s.chunks.Put(d.tail)
+		d.s.giveTail(d.tail)
 	}
 	d.head, d.tail = nil, nil
 	if d.err == nil {
@@ -160,14 +185,25 @@ func (d *Draft) Discard() {
 	if !d.live {
 		return
 	}
-	if !d.committed && d.written > 0 {
-		b := store.Batch{Lazy: true}
-		deleteDraft(&b, store.Check{Key: keys.Draft(d.begun, d.id), Version: d.mark}, d.id)
-		// If the outcome of a commit was unknown, the mark says whether it was applied. What is left, Sweep deletes.
-		_, _ = d.s.st.Commit(context.Background(), &b)
+	if !d.committed {
+		d.remove()
 	}
 	d.s.dropLive(d.id)
 	d.live = false
+}
+
+// remove deletes what the draft has written. If the outcome of a commit was unknown, the mark says whether it was applied. What is left,
+// Sweep deletes, and all objects: they can take their time.
+func (d *Draft) remove() {
+	mark := store.Check{Key: keys.Draft(d.begun, d.id), Version: d.mark}
+	b := store.Batch{Lazy: true}
+	switch {
+	case d.objects:
+		d.doom(mark)
+	case d.written > 0:
+		deleteDraft(&b, mark, d.id)
+		_, _ = d.s.st.Commit(context.Background(), &b)
+	}
 }
 
 var errDiscarded = errors.New("the draft was discarded")

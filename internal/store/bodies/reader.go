@@ -1,18 +1,20 @@
 package bodies
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 )
 
-// Reader reads the prefix and the body one after the other, chunk by chunk. It implements io.ReadSeekCloser and
+// Reader reads the prefix and the body one after the other, part by part. It implements io.ReadSeekCloser and
 // io.WriterTo. It is not safe for concurrent use.
 type Reader struct {
 	s      *Bodies
+	ctx    context.Context // of who opened it
 	body   Body
 	offset int64
-	chunk  []byte // the chunk that is loaded, or nil
+	chunk  []byte // the part that is loaded, or nil
 	from   int64  // where it begins
 	closed bool
 }
@@ -34,7 +36,9 @@ func (r *Reader) load() error {
 		return nil
 	}
 	n := r.body.at(r.offset)
-	chunk, err := r.s.get(r.body, n)
+	into := r.chunk
+	r.chunk = nil // whatever becomes of it
+	chunk, err := r.s.get(r.ctx, r.body, n, into)
 	if err != nil {
 		return err
 	}
@@ -66,7 +70,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// WriteTo implements io.WriterTo: each chunk is one Write.
+// WriteTo implements io.WriterTo: each part is one Write.
 func (r *Reader) WriteTo(w io.Writer) (written int64, err error) {
 	for {
 		if err := r.load(); err != nil {

@@ -16,21 +16,33 @@ import (
 const sweepBatch = 256
 
 // Sweep deletes the bodies that nobody holds any more, and the drafts that were never finished: at the first call
-// all that earlier processes left, later those older than maxAge that this process does not work on. It returns the
-// number of bodies and drafts deleted.
+// all that earlier processes left, unless the store is shared, later those older than maxAge that this process does not work on. It returns the
+// number of bodies and drafts deleted. Their objects go last; where the object store is away, which it tells itself, they wait for the next call.
 func (s *Bodies) Sweep(ctx context.Context, maxAge time.Duration) (n int, err error) {
-	drafts, err := s.sweepDrafts(ctx, maxAge)
+	n, err = s.sweepDrafts(ctx, maxAge)
 	if err != nil {
-		return drafts, fmt.Errorf("sweep drafts: %w", err)
+		return n, fmt.Errorf("sweep drafts: %w", err)
 	}
-	n = drafts
+	deleted, err := s.sweepBodies(ctx)
+	n += deleted
+	if err != nil {
+		return n, fmt.Errorf("sweep bodies: %w", err)
+	}
+	if err := s.sweepObjects(ctx); err != nil && !errors.Is(err, ErrObjects) {
+		return n, fmt.Errorf("sweep objects: %w", err)
+	}
+	return n, nil
+}
+
+// sweepBodies settles all marks of bodies that were let go.
+func (s *Bodies) sweepBodies(ctx context.Context) (n int, err error) {
 	after := keys.Sweeps()
 	for after != nil {
 		var deleted int
 		deleted, after, err = s.sweepMarks(ctx, after)
 		n += deleted
 		if err != nil {
-			return n, fmt.Errorf("sweep bodies: %w", err)
+			return n, err
 		}
 	}
 	return n, nil
@@ -38,9 +50,10 @@ func (s *Bodies) Sweep(ctx context.Context, maxAge time.Duration) (n int, err er
 
 // marked is a body with the marks that were found for it; they stand side by side.
 type marked struct {
-	id     ID
-	chunks uint64
-	marks  []store.Check
+	id      ID
+	chunks  uint64
+	objects bool
+	marks   []store.Check
 }
 
 // sweepMarks settles the marks from start on, at most sweepBatch, and returns where to go on; nil at the end.
@@ -100,6 +113,9 @@ func (w *sweeping) settle(m marked, held bool) {
 		return
 	}
 	w.deleted++
+	if m.objects {
+		doom(b, m.id)
+	}
 	if m.chunks == 1 {
 		deleteSmall(b, m.id)
 	} else {
@@ -148,6 +164,7 @@ func readMarks(snap store.Snapshot, start []byte) (found []marked, next []byte, 
 		}
 		m := &found[len(found)-1]
 		m.chunks = max(m.chunks, chunks)
+		m.objects = m.objects || len(e.Value) > size
 		m.marks = append(m.marks, store.Check{Key: append([]byte(nil), e.Key...), Version: e.Version})
 		count++
 	}
@@ -173,8 +190,9 @@ func (s *Bodies) sweepDrafts(ctx context.Context, maxAge time.Duration) (n int, 
 	s.mu.Lock()
 	first := !s.swept
 	s.mu.Unlock()
-	r := store.Prefix(keys.Drafts())
-	if !first {
+	r := store.Range{End: store.After(keys.Drafts())}
+	_, r.Start = keys.AllDoomed() // those are not drafts any more
+	if s.shared || !first {
 		r.End = keys.DraftsBefore(time.Now().Add(-maxAge))
 	}
 	for e, err := range snap.Scan(r) {
@@ -190,6 +208,9 @@ func (s *Bodies) sweepDrafts(ctx context.Context, maxAge time.Duration) (n int, 
 		}
 		b := store.Batch{Lazy: true}
 		deleteDraft(&b, store.Check{Key: append([]byte(nil), e.Key...), Version: e.Version}, id)
+		if len(e.Value) > 0 {
+			doom(&b, id)
+		}
 		switch _, err := s.st.Commit(ctx, &b); {
 		case err == nil:
 			n++

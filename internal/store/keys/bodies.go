@@ -33,6 +33,12 @@ func Draft(begun time.Time, id bodyID) []byte {
 	return append(binary.BigEndian.AppendUint64(start("draft/", 24), uint64(max(begun.UnixMilli(), 0))), id[:]...)
 }
 
+// Doomed is the key of the mark of a body whose objects are to be deleted: that of a draft which was begun before all others.
+func Doomed(id bodyID) []byte { return Draft(time.UnixMilli(0), id) }
+
+// AllDoomed is the range of these keys.
+func AllDoomed() (from, before []byte) { return Drafts(), DraftsBefore(time.UnixMilli(1)) }
+
 // Drafts begins the keys of all drafts' marks.
 func Drafts() []byte { return []byte("draft/") }
 

@@ -4,9 +4,10 @@
 //	key                                             value                         written by   meaning
 //	body/ id16 chunk4                               octets                        bodies       a part of a message's content
 //	body/ id16 0xffffffff                           index of parts                bodies       where the parts of the message stand (package message)
-//	draft/ millis8 id16                             chunks, last version checked  bodies       chunks in the store without a message yet
+//	draft/ millis8 id16                             empty; 1: also objects        bodies       chunks in the store, or objects, without a message yet
+//	draft/ 0 id16                                   1                             bodies       objects that are to be deleted
 //	ref/ id16 holder                                empty                         bodies       holder keeps the body alive
-//	sweep/ id16 holder                              chunks                        bodies       holder let go: is the body still wanted?
+//	sweep/ id16 holder                              chunks, objects               bodies       holder let go: is the body still wanted?
 //	spool/ message14                                record                        spool        a message in custody
 //	due/ slice2 micros8 message14                   empty                         spool        when it is to be attempted
 //	nudge/ slice2 message14                         empty                         queue        an operator did something to the message, on another node

@@ -1,0 +1,276 @@
+package bodies
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"waybill/internal/store"
+	"waybill/internal/store/keys"
+	"waybill/internal/store/objects"
+	"waybill/internal/store/record"
+)
+
+// Objects is an object store, as package objects has it: what Put has returned nil for is there until it is deleted. Errors are those of
+// that package.
+type Objects interface {
+	Put(ctx context.Context, key string, data []byte) error
+	Get(ctx context.Context, key string, into []byte) error
+	Delete(ctx context.Context, key string) error
+	List(ctx context.Context, prefix, after string) (found []objects.Object, more bool, err error)
+}
+
+// ErrObjects: the object store cannot be used, for a reason that it has put into the log itself. It comes together with store.ErrUnavailable.
+var ErrObjects = objects.ErrUnavailable
+
+// errNoObjects is for a body that lies where the configuration does not lead.
+var errNoObjects = errors.New("it lies in an object store, and the configuration names none: set bodies as it was when the message came")
+
+// unavailable makes the object store's being away the store's.
+func unavailable(err error) error {
+	if errors.Is(err, objects.ErrUnavailable) {
+		return fmt.Errorf("%w: %w", err, store.ErrUnavailable)
+	}
+	return err
+}
+
+// objectsOf begins the keys of a body's objects, and objectKey is one of them. They sort by their numbers.
+func objectsOf(id ID) string { return id.String() + "/" }
+
+func objectKey(id ID, n uint32) string { return fmt.Sprintf("%s%08d", objectsOf(id), n) }
+
+// objectBody returns whose object a key is; ok is false if it is none.
+func objectBody(key string) (id ID, ok bool) {
+	const digits = 2 * len(id)
+	if len(key) != digits+len("/00000000") || key[digits] != '/' {
+		return id, false
+	}
+	_, err := hex.Decode(id[:], []byte(key[:digits]))
+	return id, err == nil && objectsOf(id) == key[:digits+1]
+}
+
+// hasObjects is the value of a mark whose draft has objects, or may have; that of others is empty.
+var hasObjects = []byte{1}
+
+// send writes the part as an object, durably. Before the first one the mark is made durable, so whatever is in the object store is known to the
+// store. Before each other one the mark must still be there.
+func (d *Draft) send() error {
+	if err := d.s.claim(context.Background()); err != nil {
+		return fmt.Errorf("draft %s: %w", d.id, err)
+	}
+	if err := d.markObjects(); err != nil {
+		return fmt.Errorf("mark draft %s: %w", d.id, err)
+	}
+	if err := d.s.objects.Put(context.Background(), objectKey(d.id, d.written+1), d.tail[:d.used]); err != nil {
+		return fmt.Errorf("draft %s: %w", d.id, unavailable(err))
+	}
+	d.written++
+	d.used = 0
+	return nil
+}
+
+func (d *Draft) markObjects() error {
+	mark := keys.Draft(d.begun, d.id)
+	if !d.objects {
+		d.objects = true // also if the outcome is unknown
+		var b store.Batch
+		b.Create(mark, hasObjects)
+		result, err := d.s.st.Commit(context.Background(), &b)
+		d.mark = result.Version
+		return err
+	}
+	snap, err := d.s.st.Snapshot()
+	if err != nil {
+		return err
+	}
+	defer snap.Close()
+	if _, version, err := snap.Get(mark); errors.Is(err, store.ErrNotFound) || err == nil && version != d.mark {
+		return fmt.Errorf("it was swept: %w", store.ErrConflict)
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+// finishObjects writes the last object, if the body is too large for the store.
+func (d *Draft) finishObjects() error {
+	if d.s.objects == nil || d.size <= d.s.inline || d.used == 0 {
+		return nil
+	}
+	if err := d.flush(); err != nil {
+		d.err = err
+		return err
+	}
+	return nil
+}
+
+// doom leaves the draft to Sweep. Where its mark is not as it was, the draft was finished, by a batch of unknown outcome, or swept: then it is
+// left only if it was not finished, for the sake of objects that came after the sweep.
+func (d *Draft) doom(mark store.Check) {
+	b := store.Batch{Lazy: true}
+	b.Checks = append(b.Checks, mark)
+	if mark.Version != store.Absent {
+		b.Delete(mark.Key)
+	}
+	doom(&b, d.id)
+	if _, err := d.s.st.Commit(context.Background(), &b); !errors.Is(err, store.ErrConflict) {
+		return
+	}
+	b = store.Batch{Lazy: true}
+	b.Check(mark.Key, store.Absent)
+	b.Check(keys.Chunk(d.id, 0), store.Absent)
+	doom(&b, d.id)
+	_, _ = d.s.st.Commit(context.Background(), &b)
+}
+
+// doom adds to the batch the mark of objects that nobody needs any more. The batch must make sure of that.
+func doom(b *store.Batch, id ID) { b.Put(keys.Doomed(id), hasObjects) }
+
+// getObject reads a part of a body that is in objects.
+func (s *Bodies) getObject(ctx context.Context, body Body, n uint32, into []byte) ([]byte, error) {
+	if s.objects == nil {
+		return nil, fmt.Errorf("read body %s: %w: %w", body.ID, errNoObjects, store.ErrUnavailable)
+	}
+	size := body.ChunkSize(n)
+	if int64(cap(into)) < size {
+		into = make([]byte, size)
+	}
+	into = into[:size]
+	switch err := s.objects.Get(ctx, objectKey(body.ID, n), into); {
+	case errors.Is(err, objects.ErrNotFound):
+		return nil, fmt.Errorf("read object %d of body %s: %w: %w", n, body.ID, err, store.ErrNotFound)
+	case errors.Is(err, objects.ErrCorrupt):
+		return nil, fmt.Errorf("read object %d of body %s: %w: %w", n, body.ID, err, record.ErrCorrupt)
+	case err != nil:
+		return nil, fmt.Errorf("body %s: %w", body.ID, unavailable(err))
+	}
+	return into, nil
+}
+
+// ObjectSizes returns how many octets each object of a body has, the first at 0, as far as they are there: -1 for one that is missing. Errors:
+// store.ErrUnavailable if the object store cannot be asked, or there is none.
+func (s *Bodies) ObjectSizes(ctx context.Context, body Body) ([]int64, error) {
+	if s.objects == nil {
+		return nil, fmt.Errorf("body %s: %w: %w", body.ID, errNoObjects, store.ErrUnavailable)
+	}
+	sizes := map[string]int64{}
+	err := s.eachObject(ctx, objectsOf(body.ID), func(o objects.Object) error {
+		sizes[o.Key] = o.Size
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := make([]int64, body.Objects())
+	for i := range all {
+		size, ok := sizes[objectKey(body.ID, uint32(i)+1)]
+		if all[i] = size; !ok {
+			all[i] = -1
+		}
+	}
+	return all, nil
+}
+
+// eachObject calls do with each object whose key begins so, until that fails.
+func (s *Bodies) eachObject(ctx context.Context, prefix string, do func(objects.Object) error) error {
+	for after, more := "", true; more; {
+		var page []objects.Object
+		var err error
+		if page, more, err = s.objects.List(ctx, prefix, after); err != nil {
+			return unavailable(err)
+		}
+		for _, o := range page {
+			if err := do(o); err != nil {
+				return err
+			}
+			after = o.Key
+		}
+	}
+	return nil
+}
+
+// The object by which a place says whose it is. Its content is the hexadecimal form of a random value that the store has.
+const (
+	ownerKey  = "store"
+	ownerSize = 32
+)
+
+// errForeign is for a place that another store uses: it would be taken for orphans, and deleted.
+var errForeign = errors.New("the place that bodies names belongs to another store; name another bucket or another prefix in it")
+
+// Claim makes sure that the place of the objects is this store's alone, and makes it so if it is nobody's. Errors: it is another store's; the
+// object store cannot be asked (ErrObjects), which whoever needs it will ask again. Without an object store it does nothing.
+func (s *Bodies) Claim(ctx context.Context) error {
+	if s.objects == nil {
+		return nil
+	}
+	return s.claim(ctx)
+}
+
+// claim makes sure, once, that nobody but this store has objects in its place.
+func (s *Bodies) claim(ctx context.Context) error {
+	if s.claimed.Load() {
+		return nil
+	}
+	s.claiming.Lock()
+	defer s.claiming.Unlock()
+	if s.claimed.Load() {
+		return nil
+	}
+	owner, err := s.owner(ctx)
+	if err != nil {
+		return fmt.Errorf("who owns the objects: %w", err)
+	}
+	found := make([]byte, len(owner))
+	err = s.objects.Get(ctx, ownerKey, found)
+	if errors.Is(err, objects.ErrNotFound) {
+		if err = s.objects.Put(ctx, ownerKey, owner); err == nil {
+			err = s.objects.Get(ctx, ownerKey, found) // another store may have come between
+		}
+	}
+	switch {
+	case errors.Is(err, objects.ErrCorrupt) || err == nil && string(found) != string(owner):
+		return fmt.Errorf("%w: %w", errForeign, store.ErrUnavailable)
+	case err != nil:
+		return unavailable(err)
+	}
+	s.claimed.Store(true)
+	return nil
+}
+
+// owner is what this store is known by, which it makes when it is first asked.
+func (s *Bodies) owner(ctx context.Context) ([]byte, error) {
+	for range 2 {
+		snap, err := s.st.Snapshot()
+		if err != nil {
+			return nil, err
+		}
+		value, _, err := snap.Get(keys.Secret(ObjectsOwner))
+		if err = errors.Join(ignoreNotFound(err), snap.Close()); err != nil {
+			return nil, err
+		}
+		if len(value) == ownerSize {
+			return hex.AppendEncode(nil, value), s.st.Barrier(ctx)
+		}
+		value = make([]byte, ownerSize)
+		rand.Read(value) // never fails
+		var b store.Batch
+		b.Create(keys.Secret(ObjectsOwner), value)
+		if _, err := s.st.Commit(ctx, &b); err != nil && !errors.Is(err, store.ErrConflict) {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("the key %q: %w", keys.Secret(ObjectsOwner), record.ErrCorrupt)
+}
+
+// ObjectsOwner is the name, among the secrets of the store, of what its place in an object store is known by.
+const ObjectsOwner = "objects"
+
+func ignoreNotFound(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
