@@ -18,8 +18,8 @@ type Config struct {
 	Data string
 	// Store is "" for the embedded store in Data, or where the database is.
 	Store StoreURL
-	// Bodies is "" for bodies in the store. Object stores are not built yet.
-	Bodies string
+	// Bodies is where large bodies lie; the zero value is the store.
+	Bodies Bodies
 
 	Listen     Listen
 	TLS        TLS

@@ -28,6 +28,7 @@ func Load(file string) (Config, error) {
 	l.checkData()
 	l.checkCertificate()
 	l.checkRouteFiles()
+	l.checkBodies()
 	return l.result()
 }
 
@@ -237,7 +238,7 @@ func tableName(key string) string {
 
 // resolveFiles makes file names relative to the configuration's directory.
 func (l *loader) resolveFiles() {
-	names := []*string{&l.config.Data, &l.config.TLS.Cert, &l.config.TLS.Key}
+	names := []*string{&l.config.Data, &l.config.TLS.Cert, &l.config.TLS.Key, &l.config.Bodies.Credentials}
 	for i := range l.config.Routes {
 		names = append(names, &l.config.Routes[i].CA, &l.config.Routes[i].PasswordFile)
 	}

@@ -85,7 +85,9 @@ func settings() []setting {
 		{"store", "URL", `""`, "Which store: `\"\"` is the embedded one, in `data`; `postgres://user:password@host:5432/database` is a [PostgreSQL database](postgres.md), " +
 			"whose tables `waybill store migrate` makes. Without a password in it, libpq's password file is asked.",
 			secret(storeFix, text(func(t target) *StoreURL { return &t.config.Store }, storeURL))},
-		{"bodies", "text", `""`, "Where large bodies lie: `\"\"` is the store. Others are not built yet.", notBuilt("bodies lie in the store when this is empty")},
+		{"bodies", "URL", `""`, "Where large bodies lie: `\"\"` is the store; `s3://bucket/prefix?endpoint=https://host:port` is a bucket of an [S3-compatible object store](objects.md), " +
+			"with `&region=…`, `&credentials=FILE` for the keys (else the environment's `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`) and `&inline=64KiB` for how large a message " +
+			"may be that stays in the store.", bodiesSetter},
 
 		{"listen.smtp", listen, "[]", "Mail from other servers; STARTTLS. Port 25.",
 			list(func(t target) *[]netip.AddrPort { return &t.config.Listen.SMTP }, listenAddress(25))},
