@@ -30,6 +30,10 @@ func (c *backupCommand) Run(ctx context.Context, std streams) error {
 		if err := node.SaveBackup(ctx, a, conf, dir); err != nil {
 			return err
 		}
+		if objects := conf.Bodies.String(); objects != "" {
+			fmt.Fprintf(std.err, "the backup has no message bodies that lie in %s: copy that bucket now, after the backup\n", objects)
+			return c.say(std, "backup", dir, "backup of everything in the store up to now is in %s\n")
+		}
 		return c.say(std, "backup", dir, "backup of everything up to now is in %s\n")
 	})
 }

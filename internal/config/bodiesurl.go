@@ -20,6 +20,14 @@ type Bodies struct {
 	Inline      int64  // octets of the largest message that stays in the store; 0: the usual
 }
 
+// String is the bucket and its prefix, for people; "" for bodies in the store.
+func (b Bodies) String() string {
+	if b.Endpoint == "" {
+		return ""
+	}
+	return bodiesScheme + "://" + b.Bucket + "/" + b.Prefix + " at " + b.Endpoint
+}
+
 const (
 	bodiesScheme = "s3"
 	bodiesFix    = `write s3://bucket/prefix?endpoint=https://host:port, or "" for bodies in the store`

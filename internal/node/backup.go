@@ -36,6 +36,8 @@ type manifest struct {
 	Hostname string            `json:"hostname"`
 	Taken    time.Time         `json:"taken"`
 	Files    map[string]string `json:"files,omitempty"` // SHA-256 in hexadecimal, by name
+	// Objects names the bucket with what is not in the backup: large bodies.
+	Objects string `json:"objects,omitempty"`
 }
 
 const backupFormat = 1
@@ -57,7 +59,9 @@ func (k *core) Backup(ctx context.Context, w io.Writer) (err error) {
 	} else if err != nil {
 		return err
 	}
-	a := &archive{ctx: ctx, tar: tar.NewWriter(w), about: manifest{backupFormat, k.config.Hostname, time.Now().UTC().Truncate(time.Second), map[string]string{}}}
+	a := &archive{ctx: ctx, tar: tar.NewWriter(w), about: manifest{
+		backupFormat, k.config.Hostname, time.Now().UTC().Truncate(time.Second), map[string]string{}, k.config.Bodies.String(),
+	}}
 	entries, err := os.ReadDir(filepath.Join(dir, backupStore))
 	if err != nil {
 		return err
@@ -153,5 +157,5 @@ func (c *cancellable) Read(p []byte) (int, error) {
 
 // Verify reads the whole store and tells what is damaged.
 func (k *core) Verify(ctx context.Context, progress func(verify.Report)) (verify.Report, error) {
-	return verify.Run(ctx, k.engine, progress)
+	return verify.Run(ctx, k.engine, k.bodies, progress)
 }

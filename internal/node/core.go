@@ -56,7 +56,9 @@ func newCore(o Options, e engine, observe func(trail.Event)) (*core, error) {
 		return nil, err
 	}
 	k.ids = mail.IDsOf(k.lease.Number)
-	k.bodies = bodies.New(k.engine)
+	if k.bodies, err = openBodies(c, e, k.logger); err != nil {
+		return nil, err
+	}
 	k.spool = spool.New(k.engine, k.bodies, k.lease)
 	k.mailboxes = mailbox.New(k.engine, k.bodies, k.lease)
 	k.directory = directory.New(k.engine, c.Domains, directory.Options{Hostname: c.Hostname, Logger: k.logger})

@@ -134,6 +134,9 @@ func (n *Node) newGuard() (*guard.Guard, error) {
 // Start recovers the queue, opens the listeners and serves until Shutdown. If one cannot be opened, nothing stays open.
 func (n *Node) Start(ctx context.Context) error {
 	ctx, n.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if err := n.claimObjects(ctx); err != nil {
+		return errors.Join(err, n.Shutdown(ctx))
+	}
 	if err := n.openListeners(ctx); err != nil {
 		return errors.Join(err, n.Shutdown(ctx))
 	}
@@ -150,6 +153,9 @@ func (n *Node) Start(ctx context.Context) error {
 	n.running.Go(func() { n.sweep(ctx) })
 	n.running.Go(func() { n.logins.Guard.Share(ctx) })
 	n.running.Go(func() { n.receiver.Share(ctx) })
+	if n.config.Bodies.Endpoint != "" {
+		n.running.Go(func() { n.collect(ctx) })
+	}
 	n.running.Go(func() { n.certs.watch(ctx) })
 	return nil
 }

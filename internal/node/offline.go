@@ -21,6 +21,10 @@ func OpenOffline(c config.Config, logger *slog.Logger) (*Offline, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := openObjects(c.Bodies, logger); err != nil { // the keys may be in the server's environment only
+		logger.Warn("without the object store: what lies there cannot be read, and what is imported stays in the store", "error", err)
+		c.Bodies = config.Bodies{}
+	}
 	k, err := newCore(Options{Config: c, Network: System{}, Logger: logger}, engine, func(trail.Event) {})
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())

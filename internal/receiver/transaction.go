@@ -17,6 +17,7 @@ import (
 	"waybill/internal/spool"
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
+	"waybill/internal/store/objects"
 	"waybill/internal/trail"
 )
 
@@ -267,7 +268,7 @@ func ours(err error) bool {
 // session's events.
 func (s *session) failed(what string, err error) mail.Status {
 	level := slog.LevelDebug
-	if ours(err) {
+	if ours(err) && !errors.Is(err, objects.ErrUnavailable) { // which the object store tells, once
 		level = slog.LevelError
 	}
 	s.r.Logger.Log(context.Background(), level, what, "session", s.conn.ID(), "peer", s.peer.String(), "error", err)

@@ -20,6 +20,9 @@ type content struct {
 	next  uint32 // the number that the next chunk must have
 	torn  bool
 	index []byte // of its parts; nil: it has none
+
+	asked   bool
+	objects []int64 // their sizes, if asked
 }
 
 func (v *verifier) draft(e store.Entry) {
@@ -138,6 +141,34 @@ func (v *verifier) compare(c *content, body bodies.Body, what string) {
 				v.found(Damage, what, "part %d of its content has %d octets, and must have %d", n, size, want)
 				return
 			}
+		}
+		v.compareObjects(c, body, what)
+	}
+}
+
+// compareObjects looks at what of a content lies in the object store. Once that could not be asked it is not asked again.
+func (v *verifier) compareObjects(c *content, body bodies.Body, what string) {
+	if !body.InObjects || v.unasked {
+		return
+	}
+	if !c.asked {
+		sizes, err := v.contents.ObjectSizes(v.ctx, body)
+		if err != nil {
+			v.unasked = true
+			v.found(Damage, "the object store", "it cannot be asked, and contents that lie there were not looked at: %v", err)
+			return
+		}
+		c.asked, c.objects = true, sizes
+	}
+	for i, size := range c.objects {
+		n := uint32(i) + body.Chunks()
+		switch want := body.ChunkSize(n); {
+		case size < 0:
+			v.found(Damage, what, "part %d of its content is not in the object store", n)
+			return
+		case size != want:
+			v.found(Damage, what, "part %d of its content has %d octets in the object store, and must have %d", n, size, want)
+			return
 		}
 	}
 }

@@ -1,5 +1,5 @@
 // Package verify reads a whole store and finds any damage: blocks that do not have their checksum, records that cannot be
-// read, contents that are missing or have another length, and what does not agree with what else there is. It works on a
+// read, contents that are missing or have another length, also in the object store, and what does not agree with what else there is. It works on a
 // snapshot, so the store may be in use; and it changes nothing. What it cannot see is a content that was changed for another
 // of the same length, with its checksum.
 package verify
@@ -45,15 +45,21 @@ type Report struct {
 // MaxFindings bounds the findings of a report.
 const MaxFindings = 1000
 
-// Run reads the store. progress, which may be nil, is called now and then with what was read so far. Errors: a done
+// Contents tells of what lies in an object store (bodies.Bodies).
+type Contents interface {
+	ObjectSizes(ctx context.Context, body bodies.Body) ([]int64, error)
+}
+
+// Run reads the store, and asks for the sizes of the objects beside it. progress, which may be nil, is called now and then with what was read so far. Errors: a done
 // context, those of the store that keep it from being read at all.
-func Run(ctx context.Context, st store.Store, progress func(Report)) (Report, error) {
+func Run(ctx context.Context, st store.Store, contents Contents, progress func(Report)) (Report, error) {
 	snap, err := st.Snapshot()
 	if err != nil {
 		return Report{}, fmt.Errorf("verify: %w", err)
 	}
 	defer snap.Close()
 	v := newVerifier(ctx, snap, progress)
+	v.contents = contents
 	kinds := v.kinds()
 	for _, k := range kinds {
 		err := v.each(store.Prefix([]byte(k.name)), k.check)
@@ -78,6 +84,8 @@ type verifier struct {
 	accounts map[string]*account // by key
 	boxes    map[keys.Box]*box
 	drafts   map[bodies.ID]bool
+	contents Contents
+	unasked  bool     // the object store could not be asked
 	content  *content // the one whose chunks are being read
 	sessions int64    // octets of their events
 }

@@ -223,7 +223,7 @@ func TestSoundStore(t *testing.T) {
 	f := newFixture(t)
 	f.furnish()
 	told := 0
-	r, err := Run(t.Context(), f.st, func(Report) { told++ })
+	r, err := Run(t.Context(), f.st, bodies.New(f.st), func(Report) { told++ })
 	if err != nil || len(r.Findings) != 0 || r.Messages != 5 || r.Queued != 2 || r.Bodies != 3 || r.Octets < 1_000_000 {
 		t.Errorf("%+v, %v", r, err)
 	}
@@ -243,7 +243,7 @@ func TestSoundStore(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Run(ctx, f.st, nil); !errors.Is(err, context.Canceled) {
+	if _, err := Run(ctx, f.st, bodies.New(f.st), nil); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
@@ -363,7 +363,7 @@ func TestDamage(t *testing.T) {
 			f := newFixture(t)
 			f.furnish()
 			f.change(func(b *store.Batch) error { test.damage(f, b); return nil })
-			r, err := Run(t.Context(), f.st, nil)
+			r, err := Run(t.Context(), f.st, bodies.New(f.st), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -392,7 +392,7 @@ func TestFlippedBit(t *testing.T) {
 			return nil
 		})
 	}
-	if r, err := Run(t.Context(), f.st, nil); err != nil || len(r.Findings) > 0 {
+	if r, err := Run(t.Context(), f.st, bodies.New(f.st), nil); err != nil || len(r.Findings) > 0 {
 		t.Fatalf("before: %+v, %v", r, err)
 	}
 	if err := f.st.Close(); err != nil {
@@ -413,7 +413,7 @@ func TestFlippedBit(t *testing.T) {
 		}
 	}
 	f.open()
-	r, err := Run(t.Context(), f.st, nil)
+	r, err := Run(t.Context(), f.st, bodies.New(f.st), nil)
 	if err != nil || r.Damage == 0 || r.Messages != 2 || r.Queued != 2 || !strings.Contains(r.Findings[0].What, "the files of the store") {
 		t.Errorf("%+v, %v", r, err)
 	}

@@ -22,13 +22,10 @@ type Objects interface {
 	List(ctx context.Context, prefix, after string) (found []objects.Object, more bool, err error)
 }
 
-// ErrObjects: the object store cannot be used, for a reason that it has put into the log itself. It comes together with store.ErrUnavailable.
-var ErrObjects = objects.ErrUnavailable
-
 // errNoObjects is for a body that lies where the configuration does not lead.
 var errNoObjects = errors.New("it lies in an object store, and the configuration names none: set bodies as it was when the message came")
 
-// unavailable makes the object store's being away the store's.
+// unavailable makes the object store's being away, objects.ErrUnavailable, the store's too. The object store has told the log about it.
 func unavailable(err error) error {
 	if errors.Is(err, objects.ErrUnavailable) {
 		return fmt.Errorf("%w: %w", err, store.ErrUnavailable)
@@ -197,11 +194,11 @@ const (
 	ownerSize = 32
 )
 
-// errForeign is for a place that another store uses: it would be taken for orphans, and deleted.
-var errForeign = errors.New("the place that bodies names belongs to another store; name another bucket or another prefix in it")
+// ErrForeign is for a place that another store uses: it would be taken for orphans, and deleted.
+var ErrForeign = errors.New("the place that bodies names belongs to another store; name another bucket or another prefix in it")
 
 // Claim makes sure that the place of the objects is this store's alone, and makes it so if it is nobody's. Errors: it is another store's; the
-// object store cannot be asked (ErrObjects), which whoever needs it will ask again. Without an object store it does nothing.
+// object store cannot be asked (objects.ErrUnavailable), which whoever needs it will ask again. Without an object store it does nothing.
 func (s *Bodies) Claim(ctx context.Context) error {
 	if s.objects == nil {
 		return nil
@@ -232,7 +229,7 @@ func (s *Bodies) claim(ctx context.Context) error {
 	}
 	switch {
 	case errors.Is(err, objects.ErrCorrupt) || err == nil && string(found) != string(owner):
-		return fmt.Errorf("%w: %w", errForeign, store.ErrUnavailable)
+		return fmt.Errorf("%w: %w", ErrForeign, store.ErrUnavailable)
 	case err != nil:
 		return unavailable(err)
 	}

@@ -397,7 +397,7 @@ func TestObjectStoreAway(t *testing.T) {
 	p.Answer(func(w http.ResponseWriter, r *http.Request) bool { w.WriteHeader(503); return true })
 	d := s.NewDraft()
 	defer d.Discard()
-	if _, err := d.Write(content); !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, bodies.ErrObjects) {
+	if _, err := d.Write(content); !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, objects.ErrUnavailable) {
 		t.Error("write:", err)
 	}
 	d = s.NewDraft()
@@ -412,7 +412,7 @@ func TestObjectStoreAway(t *testing.T) {
 	}
 	sweep(t, s)
 	enter(t, st, s, nil, octets(headSize), "h")
-	if _, err := s.Collect(t.Context(), 0); !errors.Is(err, bodies.ErrObjects) {
+	if _, err := s.Collect(t.Context(), 0); !errors.Is(err, objects.ErrUnavailable) {
 		t.Error("collect:", err)
 	}
 	p.Heal()

@@ -9,6 +9,7 @@ import (
 
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
+	"waybill/internal/store/objects"
 	"waybill/internal/store/record"
 )
 
@@ -28,7 +29,7 @@ func (s *Bodies) Sweep(ctx context.Context, maxAge time.Duration) (n int, err er
 	if err != nil {
 		return n, fmt.Errorf("sweep bodies: %w", err)
 	}
-	if err := s.sweepObjects(ctx); err != nil && !errors.Is(err, ErrObjects) {
+	if err := s.sweepObjects(ctx); err != nil && !errors.Is(err, objects.ErrUnavailable) {
 		return n, fmt.Errorf("sweep objects: %w", err)
 	}
 	return n, nil
