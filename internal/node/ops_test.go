@@ -25,6 +25,11 @@ import (
 // startNode runs a node for example.test on free ports, with the account alice.
 func startNode(t *testing.T, change func(*config.Config)) *Node {
 	t.Helper()
+	return startLogged(t, change, slog.New(slog.DiscardHandler))
+}
+
+func startLogged(t *testing.T, change func(*config.Config), logger *slog.Logger) *Node {
+	t.Helper()
 	c := config.Default()
 	c.Hostname, c.Data = "mail.example.test", t.TempDir()
 	any := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
@@ -34,7 +39,7 @@ func startNode(t *testing.T, change func(*config.Config)) *Node {
 	if change != nil {
 		change(&c)
 	}
-	n, err := New(Options{Config: c, Logger: slog.New(slog.DiscardHandler)})
+	n, err := New(Options{Config: c, Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,18 +44,18 @@ func (s *breaker) enter() (trial bool, err error) {
 	return true, nil
 }
 
-// leave tells what became of a request; failed is nil if the store works.
-func (s *breaker) leave(trial bool, failed *failure) {
+// leave tells what became of a request; failed is nil if the store works. It returns whether that is news.
+func (s *breaker) leave(trial bool, failed *failure) (recovered bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.trying = s.trying && !trial
 	now := time.Now()
 	if failed == nil {
-		if s.down != nil {
+		if recovered = s.down != nil; recovered {
 			s.logger.Info("the object store can be used again", "for", s.what, "store", s.where, "after", now.Sub(s.since).Round(time.Millisecond).String())
 		}
 		s.down, s.pause = nil, 0
-		return
+		return recovered
 	}
 	if s.down == nil {
 		s.since = now
@@ -66,6 +66,14 @@ func (s *breaker) leave(trial bool, failed *failure) {
 	s.down = failed
 	s.pause = min(max(2*s.pause, firstPause), lastPause)
 	s.next = now.Add(s.pause)
+	return false
+}
+
+// hasten lets the next request try, whatever the pause.
+func (s *breaker) hasten() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next = time.Time{}
 }
 
 // abandon ends a request that came to nothing by the wish of who made it.

@@ -209,7 +209,11 @@ func (b *Bucket) do(ctx context.Context, state *breaker, verb, key string, reque
 	failed := b.attempts(within, trial, request)
 	switch {
 	case failed == nil || failed.about == anObject:
-		state.leave(trial, nil)
+		if state.leave(trial, nil) { // perhaps the others are over too
+			for _, other := range []*breaker{b.writing, b.reading, b.pruning} {
+				other.hasten()
+			}
+		}
 	case ctx.Err() != nil: // the caller has given up, which says nothing about the store
 		state.abandon(trial)
 		return fmt.Errorf("%s %s: %w", verb, key, ctx.Err())
