@@ -8,7 +8,7 @@
 //
 //	state              spool/<id>  due/<due>/<id>     ref/<body>/spool/<id>  body/<body>     draft/…/<body>
 //	1 draft, small     -           -                  -                      -               -
-//	2 draft, large     -           -                  -                      chunks 1 to n   yes
+//	2 draft, large     -           -                  -                      chunks 1 to n   yes       (or objects: package bodies)
 //	3 in custody       yes         yes, one           yes                    all chunks      -
 //	4 settled in part  yes         yes, one, moved    yes                    all chunks      -
 //	5 ended, held      -           -                  -                      all chunks      -

@@ -23,6 +23,31 @@
 // the last reference is lost in a crash, its mark is lost too, and nothing is deleted.
 //
 // There is no counting, so nothing can be counted wrong.
+//
+// # Objects
+//
+// Where there is an object store, what is beyond the first 64 KiB of a large body lies there, as objects of 1 MiB with the keys <body>/<number>.
+// Chunk 0, the index and all references stay in the store, which alone says what there is. Two rules keep both together: before the first object is
+// written, a mark that says so is durable; and objects are deleted only of a body that is doomed, which is a mark too, durable before the first deletion.
+// A doomed body cannot be saved: nobody refers to it and nobody can, or it is a draft whose mark is gone, so that Finish fails.
+//
+//	step                                           store                          objects     a process that ends here leaves
+//	the first object is due    batch, durable      draft mark                     -           a mark: Sweep dooms the draft
+//	each object                PUT                 draft mark                     some        the same
+//	Finish                     batch, durable      chunk 0, reference             all         the body, whole
+//	or Discard                 batch               doomed mark                    some        the mark: Sweep goes on
+//	the last Release           batch               chunk 0, sweep mark            all         the mark: Sweep goes on
+//	Sweep: nobody refers       batch               doomed mark                    all         the same
+//	Sweep                      barrier             doomed mark                    all         the same
+//	Sweep: each object         DELETE              doomed mark                    fewer       the same
+//	Sweep                      batch               -                              -           nothing
+//
+// A batch that is lost with the machine is one that did not happen: each row's objects are right for the row before too, but for the deletions, which
+// therefore come after a barrier. Whoever sweeps beside others deletes what they delete; the mark's version says who was last.
+//
+// A PUT may come after all of that, from a process that was frozen, or from a network that kept it. The process finds its draft swept,
+// and Discard dooms the body again. What comes after its process has ended, Collect finds: an object of which the store has no mark and no chunk 0 is nobody's
+// and never will be anybody's. So that it does not take another store's objects for such, a place belongs to one store (claim).
 package bodies
 
 import (
