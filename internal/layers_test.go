@@ -39,7 +39,7 @@ var ranks = [][]string{
 var families = map[string][]string{
 	"dns/dnstest":     {"dns"},
 	"store/keys":      {"store"},
-	"store/bodies":    {"store", "store/keys", "store/record", "store/objects"},
+	"store/bodies":    {"store", "store/keys", "store/record", "store/objects", "store/secret"},
 	"store/watch":     {"store"},
 	"store/secret":    {"store", "store/keys", "store/record"},
 	"store/news":      {"store", "store/keys", "store/record"},

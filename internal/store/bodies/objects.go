@@ -2,7 +2,6 @@ package bodies
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"waybill/internal/store/keys"
 	"waybill/internal/store/objects"
 	"waybill/internal/store/record"
+	"waybill/internal/store/secret"
 )
 
 // Objects is an object store, as package objects has it: what Put has returned nil for is there until it is deleted. Errors are those of
@@ -188,11 +188,8 @@ func (s *Bodies) eachObject(ctx context.Context, prefix string, do func(objects.
 	return nil
 }
 
-// The object by which a place says whose it is. Its content is the hexadecimal form of a random value that the store has.
-const (
-	ownerKey  = "store"
-	ownerSize = 32
-)
+// ownerKey is the object by which a place says whose it is. Its content is the hexadecimal form of a random value that the store has.
+const ownerKey = "store"
 
 // ErrForeign is for a place that another store uses: it would be taken for orphans, and deleted.
 var ErrForeign = errors.New("the place that bodies names belongs to another store; name another bucket or another prefix in it")
@@ -216,10 +213,14 @@ func (s *Bodies) claim(ctx context.Context) error {
 	if s.claimed.Load() {
 		return nil
 	}
-	owner, err := s.owner(ctx)
+	mine, err := secret.New(s.st, ObjectsOwner).Get(ctx)
+	if err == nil {
+		err = s.st.Barrier(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("who owns the objects: %w", err)
 	}
+	owner := hex.AppendEncode(nil, mine)
 	found := make([]byte, len(owner))
 	err = s.objects.Get(ctx, ownerKey, found)
 	if errors.Is(err, objects.ErrNotFound) {
@@ -237,37 +238,5 @@ func (s *Bodies) claim(ctx context.Context) error {
 	return nil
 }
 
-// owner is what this store is known by, which it makes when it is first asked.
-func (s *Bodies) owner(ctx context.Context) ([]byte, error) {
-	for range 2 {
-		snap, err := s.st.Snapshot()
-		if err != nil {
-			return nil, err
-		}
-		value, _, err := snap.Get(keys.Secret(ObjectsOwner))
-		if err = errors.Join(ignoreNotFound(err), snap.Close()); err != nil {
-			return nil, err
-		}
-		if len(value) == ownerSize {
-			return hex.AppendEncode(nil, value), s.st.Barrier(ctx)
-		}
-		value = make([]byte, ownerSize)
-		rand.Read(value) // never fails
-		var b store.Batch
-		b.Create(keys.Secret(ObjectsOwner), value)
-		if _, err := s.st.Commit(ctx, &b); err != nil && !errors.Is(err, store.ErrConflict) {
-			return nil, err
-		}
-	}
-	return nil, fmt.Errorf("the key %q: %w", keys.Secret(ObjectsOwner), record.ErrCorrupt)
-}
-
 // ObjectsOwner is the name, among the secrets of the store, of what its place in an object store is known by.
 const ObjectsOwner = "objects"
-
-func ignoreNotFound(err error) error {
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	return err
-}
