@@ -53,6 +53,14 @@ func waybillAs(t *testing.T, as *syscall.Credential, stdin string, args ...strin
 func ownedBy(t *testing.T, as *syscall.Credential) *server {
 	t.Helper()
 	s := newServer(t, "")
+	s.giveTo(as)
+	return s
+}
+
+// giveTo makes a server that does not run that of another user, as whom it runs then.
+func (s *server) giveTo(as *syscall.Credential) {
+	t := s.t
+	t.Helper()
 	data := filepath.Join(s.dir, "data")
 	if err := filepath.WalkDir(data, func(file string, _ fs.DirEntry, _ error) error {
 		return os.Lchown(file, int(as.Uid), int(as.Gid))
@@ -65,7 +73,6 @@ func ownedBy(t *testing.T, as *syscall.Credential) *server {
 		}
 	}
 	s.as = as
-	return s
 }
 
 // checkOwner sees that all in the data directory belongs to that user.

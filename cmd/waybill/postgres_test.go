@@ -101,6 +101,21 @@ func TestOneServerEachDataDirectory(t *testing.T) {
 	embedded.expect(embedded.do(1, "serve"), "another server or command works with it")
 }
 
+// TestRootAndDatabase: for root too a process of the data directory's owner speaks to the database, who may be let in by name; and what
+// it leaves the server can use.
+func TestRootAndDatabase(t *testing.T) {
+	t.Parallel()
+	as := another(t)
+	s := newServerOn(t, emptyDatabase(t))
+	s.giveTo(as)
+	s.expect(s.do(0, "account", "list"), testUser)
+	s.checkOwner()
+	s.expect(s.do(1, "serve"), "run this as that user")
+	s.start()
+	s.expect(s.do(0, "account", "list"), testUser)
+	s.checkOwner()
+}
+
 // TestServeWithoutTables: nothing but the migration makes them, and whoever needs them is told.
 func TestServeWithoutTables(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,12 +44,17 @@ func (c *storeCopyCommand) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	p := newCopyProgress(std, c.JSON)
-	r, err := node.CopyStore(ctx, from, to, p.show, logger(std, false))
+	r, err := node.CopyStore(ctx, from, to, p.show, errorLogger(std))
 	p.end()
 	if err != nil {
 		return adviseCopy(ctx, err, p.began)
 	}
 	return c.print(std, r, time.Since(p.start))
+}
+
+// errorLogger logs what stops a copy. That it waits for the disk now and then is no news.
+func errorLogger(std streams) *slog.Logger {
+	return slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: slog.LevelError}))
 }
 
 // adviseCopy says what to do about a copy that ended early.

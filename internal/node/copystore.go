@@ -24,8 +24,11 @@ func CopyStore(ctx context.Context, from, to config.Config, progress func(storec
 	if err := checkThere(from); err != nil {
 		return r, err
 	}
-	if to.Data != "" {
-		if err := os.MkdirAll(to.Data, 0o700); err != nil {
+	for _, c := range []config.Config{from, to} {
+		if c.Data == "" {
+			continue
+		}
+		if err := os.MkdirAll(c.Data, 0o700); err != nil {
 			return r, fmt.Errorf("make the data directory: %w", err)
 		}
 	}

@@ -21,7 +21,7 @@ const (
 
 var (
 	errBusy = errors.New("all connections for reading are in use: are snapshots kept open?")
-	errAged = errors.New("the snapshot is too old")
+	errAged = fmt.Errorf("%w: the snapshot is too old", store.ErrUnavailable)
 	errDone = fmt.Errorf("%w: snapshot", store.ErrClosed)
 )
 

@@ -75,7 +75,7 @@ var (
 	// ErrUsed: nodes work on the source.
 	ErrUsed = errors.New("nodes are at work on it: stop them first")
 	// ErrTargetUsed: nodes work on the target.
-	ErrTargetUsed = fmt.Errorf("%w, they have nothing to do there yet", ErrUsed)
+	ErrTargetUsed = errors.New("nodes are at work on it already: stop them first")
 	// ErrRestless: comparing has found differences again and again.
 	ErrRestless = errors.New("the source changes all the time: somebody uses it")
 )
