@@ -22,8 +22,8 @@ var ranks = [][]string{
 	{ // codecs, and the store's engine
 		"smtp", "pop3", "proxyproto", "message", "dns", "dns/dnstest", "routing", "srs", "maildir", "mbox",
 		"store", "store/keys", "store/record", "store/bodies", "store/watch", "store/pebble", "store/postgres",
-		"store/postgres/pgtest", "store/storetest", "store/faultfs", "store/lease", "store/layout", "store/storecopy", "store/secret", "store/news",
-		"store/objects", "store/objects/s3test",
+		"store/postgres/pgserver", "store/postgres/pgtest", "store/storetest", "store/faultfs", "store/lease", "store/layout",
+		"store/storecopy", "store/secret", "store/news", "store/objects", "store/objects/s3test",
 	},
 	{"spool", "mailbox", "directory", "guard", "trail"}, // what is stored
 	{"login", "verify"}, // who a client is, from what is stored; and whether that is whole
@@ -49,13 +49,15 @@ var families = map[string][]string{
 	"store/lease":     {"store", "store/keys", "store/record"},
 	"store/layout":    {"store", "store/keys", "store/record"},
 	"store/storecopy": {"store", "store/keys", "store/record"},
+
+	"store/postgres/pgtest": {"store/postgres/pgserver"},
 }
 
 // libraries may be imported by these packages only, so that they can be replaced in one place.
 var libraries = map[string][]string{
 	"github.com/miekg/dns":          {"dns", "dns/dnstest"},
 	"github.com/cockroachdb/pebble": {"store/pebble", "store/faultfs"},
-	"github.com/jackc/pgx":          {"store/postgres", "store/postgres/pgtest"},
+	"github.com/jackc/pgx":          {"store/postgres", "store/postgres/pgserver", "store/postgres/pgtest"},
 	"github.com/minio/minio-go":     {"store/objects"},
 	"github.com/pelletier/go-toml":  {"config"},
 	"github.com/alecthomas/kong":    {"cmd/waybill"},
