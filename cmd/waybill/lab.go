@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -29,6 +30,8 @@ type labCommand struct {
 	To       []string `placeholder:"B" help:"Forward-path of the letter, repeatable; default: you@receivingemail.com."`
 	As       string   `enum:"sender,stranger," default:"" help:"At whose computer the letter is sent: sender (whose network may relay) or stranger."`
 	Helo     string   `placeholder:"NAME" help:"What the client calls itself in EHLO."`
+	Nodes    int      `placeholder:"N" help:"Run the receiving side as so many nodes (1 to ${maxnodes}) on one PostgreSQL, which the lab starts itself."`
+	Postgres string   `type:"path" placeholder:"DIR" help:"Where PostgreSQL's programs are, for --nodes; default: where the path or Debian's packages have them."`
 	Keep     bool     `help:"Leave retrieved mail on the server."`
 	Stay     bool     `help:"Keep running, and show each further message's waybill as it happens."`
 	JSON     bool     `name:"json" help:"Print one JSON object a line: the settings, then every event."`
@@ -37,13 +40,17 @@ type labCommand struct {
 }
 
 func (c *labCommand) Run(ctx context.Context, std streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	dir, remove, err := c.dir()
 	if err != nil {
 		return err
 	}
 	defer remove()
 	out := &labPrinter{out: std.out, options: renderOptions(std.out)}
-	options := lab.Options{Dir: dir, Logger: c.logger(std)}
+	options := lab.Options{Dir: dir, Nodes: c.Nodes, Programs: c.Postgres, Logger: c.logger(std)}
+	options.Tell = func(text string) { fmt.Fprintln(std.err, "waybill lab:", text) }
 	if c.JSON {
 		options.Observe = out.event
 	}
@@ -52,7 +59,22 @@ func (c *labCommand) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	err = c.run(ctx, l, out)
+	if c.Nodes > 0 && c.Data != "" {
+		options.Tell("the database stays in " + filepath.Join(dir, "postgres", "data") + "; the password of its user postgres is in " +
+			filepath.Join(dir, "postgres", "password"))
+	}
 	return errors.Join(err, l.Close())
+}
+
+// check refuses what cannot be before anything is started.
+func (c *labCommand) check() error {
+	switch {
+	case c.Nodes < 0 || c.Nodes > lab.MaxNodes:
+		return usageErrorf("--nodes %d: the receiving side can have 1 to %d nodes; without --nodes it is one server with a store of its own", c.Nodes, lab.MaxNodes)
+	case c.Postgres != "" && c.Nodes == 0:
+		return usageErrorf("--postgres says where PostgreSQL's programs are: it needs --nodes")
+	}
+	return nil
 }
 
 func (c *labCommand) dir() (string, func(), error) {
@@ -173,12 +195,13 @@ func (p *labPrinter) settings(l *lab.Lab) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.line(struct {
-		Kind    string              `json:"kind"`
-		Note    string              `json:"note,omitempty"`
-		Servers []lab.Server        `json:"servers"`
-		Clients []lab.Client        `json:"clients"`
-		Users   []lab.EmailSettings `json:"users"`
-	}{"lab.settings", l.Note(), l.Servers(), l.Clients(), l.Settings()})
+		Kind     string              `json:"kind"`
+		Note     string              `json:"note,omitempty"`
+		Servers  []lab.Server        `json:"servers"`
+		Database string              `json:"database,omitempty"`
+		Clients  []lab.Client        `json:"clients"`
+		Users    []lab.EmailSettings `json:"users"`
+	}{"lab.settings", l.Note(), l.Servers(), l.Database(), l.Clients(), l.Settings()})
 	for _, e := range p.held {
 		p.line(e)
 	}
@@ -210,17 +233,19 @@ func (p *labPrinter) result(o lab.Outcome, more bool) {
 		message = string(o.Arrived[0].Content)
 	}
 	p.line(struct {
-		Kind    string `json:"kind"`
-		Intact  bool   `json:"intact"`
-		Problem string `json:"problem,omitempty"`
-		Message string `json:"message,omitempty"`
-	}{"lab.result", o.Intact, o.Problem, message})
+		Kind    string      `json:"kind"`
+		Intact  bool        `json:"intact"`
+		Problem string      `json:"problem,omitempty"`
+		Nodes   *lab.Shares `json:"nodes,omitempty"`
+		Message string      `json:"message,omitempty"`
+	}{"lab.result", o.Intact, o.Problem, o.Shares, message})
 }
 
 func (p *labPrinter) outcome(l *lab.Lab, s lab.Scenario, o lab.Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	fmt.Fprintf(p.out, "The lab plays: %s (%s → %s)\n", s.Title, s.From.Path(), joinPaths(s.To))
+	p.nodes(l, o.Shares)
 	if note := l.Note(); note != "" {
 		fmt.Fprintf(p.out, "Note: %s\n", note)
 	}
@@ -237,6 +262,33 @@ func (p *labPrinter) outcome(l *lab.Lab, s lab.Scenario, o lab.Outcome) {
 	} else {
 		fmt.Fprintf(p.out, "\nThe letter did not arrive intact: %s.\n", o.Problem)
 	}
+}
+
+// nodes says which of them did what.
+func (p *labPrinter) nodes(l *lab.Lab, s *lab.Shares) {
+	names := l.Nodes()
+	if len(names) == 0 {
+		return
+	}
+	fmt.Fprintf(p.out, "The receiving side is %s\n", nodeNames(names))
+	if s == nil {
+		return
+	}
+	node := func(name string) string { return fmt.Sprintf("node %d (%s)", slices.Index(names, name)+1, name) }
+	fmt.Fprintf(p.out, "  accepted by   %s, as message %s\n", node(s.AcceptedBy), s.Message)
+	if s.Stopped {
+		fmt.Fprintf(p.out, "  then stopped  %s\n", node(s.AcceptedBy))
+	}
+	fmt.Fprintf(p.out, "  fetched from  %s\n", node(s.ServedBy))
+	fmt.Fprintf(p.out, "  shown by      %s, which read the receiving side's part of the waybill from the database\n", node(s.ShownBy))
+}
+
+// nodeNames lists nodes in words.
+func nodeNames(names []string) string {
+	if len(names) == 1 {
+		return "1 node on PostgreSQL: " + names[0]
+	}
+	return fmt.Sprintf("%d nodes on one PostgreSQL: %s", len(names), strings.Join(names, ", "))
 }
 
 func (p *labPrinter) message(title string, content []byte) {
@@ -277,6 +329,11 @@ func (p *labPrinter) introduce(l *lab.Lab) {
 		if len(s.RelayFrom) > 0 {
 			fmt.Fprintf(p.out, "  %-26s %s\n", "relays without login for", strings.Join(s.RelayFrom, ", ")+" (127.0.0.1 is your terminal)")
 		}
+	}
+	if names := l.Nodes(); len(names) > 0 {
+		fmt.Fprintf(p.out, "\nThe receiving side is %s.\n", nodeNames(names))
+		fmt.Fprint(p.out, "Each serves what any of them takes in: for the servers above, the address of another node is as good.\n")
+		fmt.Fprintf(p.out, "Their database: psql '%s'\n", l.Database())
 	}
 	host, port, _ := strings.Cut(l.Settings()[0].SMTP, ":")
 	fmt.Fprintf(p.out, "\nTry: telnet %s %s\n     swaks --server %s --port %s --helo sender.sendingemail.com --from me@sendingemail.com --to you@receivingemail.com\n", host, port, host, port)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -89,7 +90,7 @@ func run(ctx context.Context, args []string, std streams) int {
 		kong.Description("A complete mail system, and the record of every message's delivery."),
 		kong.Writers(std.out, std.err),
 		kong.Exit(func(code int) { status = code }),
-		kong.Vars{"scenarios": lab.ScenarioNames()},
+		kong.Vars{"scenarios": lab.ScenarioNames(), "maxnodes": strconv.Itoa(lab.MaxNodes)},
 		kong.Bind(std),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)

@@ -8,8 +8,9 @@ import (
 type Server struct {
 	Role    string `json:"role"`
 	Name    string `json:"name"`
-	Logical string `json:"logical"` // address:port in the lab, which the zones and the waybill name
-	Address string `json:"address"` // address:port to connect to on this machine
+	Node    int    `json:"node,omitempty"` // of the receiving side, from 1, if that has nodes
+	Logical string `json:"logical"`        // address:port in the lab, which the zones and the waybill name
+	Address string `json:"address"`        // address:port to connect to on this machine
 }
 
 // Servers lists every server with its socket; a mail server has one for each protocol.
@@ -17,7 +18,9 @@ func (l *Lab) Servers() []Server {
 	var servers []Server
 	add := func(h host, role string, port uint16) {
 		addr := h.port(port)
-		servers = append(servers, Server{Role: role, Name: h.name, Logical: addr.String(), Address: l.network.socket(addr)})
+		servers = append(servers, Server{
+			Role: role, Name: h.name, Node: l.nodeNumber(h.name), Logical: addr.String(), Address: l.network.socket(addr),
+		})
 	}
 	for _, a := range authorities {
 		add(a.host, a.host.role, dnsPort)
@@ -26,8 +29,10 @@ func (l *Lab) Servers() []Server {
 		add(r, r.role, dnsPort)
 	}
 	for _, u := range l.users {
-		for _, p := range protocols {
-			add(u.server, p.name, p.port)
+		for _, h := range u.servers {
+			for _, p := range protocols {
+				add(h, p.name, p.port)
+			}
 		}
 	}
 	return servers
@@ -61,16 +66,16 @@ type EmailSettings struct {
 	RelayFrom   []string     `json:"relayFrom,omitempty"` // addresses that may relay on port 25 without a login
 }
 
-// Settings returns the email settings of both users, the sender first.
+// Settings returns the email settings of both users, the sender first. Where there are nodes, those of the first are as good as any.
 func (l *Lab) Settings() []EmailSettings {
 	var all []EmailSettings
 	for _, u := range l.users {
-		socket := func(protocol string) string { return l.network.socket(u.server.port(portOf(protocol))) }
+		socket := func(protocol string) string { return l.network.socket(u.servers[0].port(portOf(protocol))) }
 		s := EmailSettings{
 			User: u.Address, Password: u.Password, SMTP: socket("smtp"), Submission: socket("submission"),
 			Submissions: socket("submissions"), POP3: socket("pop3"), POP3S: socket("pop3s"),
 		}
-		if u.server == senderMail {
+		if u.servers[0] == senderMail {
 			s.RelayFrom = []string{senderClient.addr, terminal.addr}
 		}
 		all = append(all, s)

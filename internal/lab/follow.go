@@ -20,7 +20,7 @@ type Story struct {
 
 // Follow calls tell with each further story as soon as it is complete, until ctx is done.
 func (l *Lab) Follow(ctx context.Context, tell func(Story)) {
-	f := follower{toldMessages: map[mail.ID]bool{}, toldSessions: map[string]bool{}, since: time.Now()}
+	f := follower{toldMessages: map[mail.ID]bool{}, toldSessions: map[string]bool{}, since: time.Now(), ours: l.isMailServer}
 	for {
 		events, more := l.journal.all()
 		for _, s := range f.stories(events) {
@@ -37,6 +37,7 @@ func (l *Lab) Follow(ctx context.Context, tell func(Story)) {
 // follower remembers what was told.
 type follower struct {
 	since        time.Time
+	ours         func(netip.Addr) bool // whether a mail server of the lab has that address
 	toldMessages map[mail.ID]bool
 	toldSessions map[string]bool
 }
@@ -50,7 +51,7 @@ func (f *follower) stories(events []trail.Event) []Story {
 		}
 		switch e.Kind {
 		case trail.Accepted:
-			if f.toldMessages[e.Message] || relayedHere(events, e) || !settled(e.Message)(events) {
+			if f.toldMessages[e.Message] || f.relayedHere(events, e) || !settled(e.Message)(events) {
 				continue
 			}
 			ids := chain(events, e.Message)
@@ -71,14 +72,14 @@ func (f *follower) stories(events []trail.Event) []Story {
 	return stories
 }
 
-// relayedHere says whether a message came from the lab's other mail server: then it belongs to the story that began there.
-func relayedHere(events []trail.Event, accepted trail.Event) bool {
+// relayedHere says whether a message came from another mail server of the lab: then it belongs to the story that began there.
+func (f *follower) relayedHere(events []trail.Event, accepted trail.Event) bool {
 	return slices.ContainsFunc(events, func(e trail.Event) bool {
 		if e.Kind != trail.Received || e.Message != accepted.Message || e.Peer == nil {
 			return false
 		}
 		addr, err := netip.ParseAddrPort(e.Peer.Addr)
-		return err == nil && (addr.Addr() == senderMail.ip() || addr.Addr() == receiverMail.ip())
+		return err == nil && f.ours(addr.Addr())
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -23,6 +24,7 @@ import (
 	"waybill/internal/mail"
 	"waybill/internal/mua"
 	"waybill/internal/node"
+	"waybill/internal/store/postgres/pgserver"
 	"waybill/internal/trail"
 )
 
@@ -31,20 +33,24 @@ var zoneFiles embed.FS
 
 // Options is what a Lab is made of.
 type Options struct {
-	Dir     string            // for the nodes' data; must exist
-	Logger  *slog.Logger      // required
-	Observe func(trail.Event) // sees every event of every part at once; may be nil
+	Dir      string            // for the nodes' data; must exist
+	Nodes    int               // of the receiving side, up to MaxNodes, on a PostgreSQL that the lab runs; 0: one server with a store of its own
+	Programs string            // directory of PostgreSQL's programs, if there are nodes; default: where Debian and the path have them
+	Tell     func(string)      // is told what takes a while; may be nil
+	Logger   *slog.Logger      // required
+	Observe  func(trail.Event) // sees every event of every part at once; may be nil
 }
 
 // Lab is a running lab.
 type Lab struct {
-	network *network
-	journal *journal
-	users   [2]User
-	nodes   []*node.Node
-	stop    context.CancelFunc
-	running sync.WaitGroup
-	logger  *slog.Logger
+	network  *network
+	journal  *journal
+	users    [2]User
+	nodes    []mailServer
+	database *pgserver.Server // nil if the receiving side is one server
+	stop     context.CancelFunc
+	running  sync.WaitGroup
+	logger   *slog.Logger
 }
 
 // User is one of the two people of the scenario, with the email settings of their client.
@@ -52,17 +58,23 @@ type User struct {
 	Address  mail.Address
 	Password string
 	client   host
-	server   host
-	names    host // resolver
+	servers  []host // of the side; more than one: nodes of one store
+	names    host   // resolver
+}
+
+// mailServer is one that runs.
+type mailServer struct {
+	host
+	*node.Node
 }
 
 // people are the two of the scenario, with passwords for this run.
-func people() [2]User {
+func people(receivers []host) [2]User {
 	return [2]User{
 		{Address: mail.Address{Local: "me", Domain: "sendingemail.com"}, Password: rand.Text()[:12],
-			client: senderClient, server: senderMail, names: senderNames},
+			client: senderClient, servers: []host{senderMail}, names: senderNames},
 		{Address: mail.Address{Local: "you", Domain: "receivingemail.com"}, Password: rand.Text()[:12],
-			client: recvClient, server: receiverMail, names: receiverName},
+			client: recvClient, servers: receivers, names: receiverName},
 	}
 }
 
@@ -71,20 +83,30 @@ const shutdownTime = 5 * time.Second
 
 // Start brings everything up. The lab runs until Close.
 func Start(ctx context.Context, o Options) (*Lab, error) {
-	network, err := openNetwork(sockets())
+	receivers := receivers(o.Nodes)
+	network, err := openNetwork(sockets(receivers))
 	if err != nil {
 		return nil, err
 	}
 	l := &Lab{network: network, journal: newJournal(o.Observe), logger: o.Logger}
-	l.users = people()
-	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
-	if err := l.start(ctx, o.Dir); err != nil {
+	l.users = people(receivers)
+	if err := l.start(ctx, o); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
 
-func (l *Lab) start(ctx context.Context, dir string) error {
+func (l *Lab) start(ctx context.Context, o Options) error {
+	stopped := ctx
+	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if o.Nodes > 0 {
+		if err := l.startDatabase(stopped, o); err != nil {
+			return err
+		}
+	}
 	for _, a := range authorities {
 		if err := l.startAuthority(ctx, a); err != nil {
 			return fmt.Errorf("start %s: %w", a.host.name, err)
@@ -96,8 +118,13 @@ func (l *Lab) start(ctx context.Context, dir string) error {
 		}
 	}
 	for i, u := range l.users {
-		if err := l.startNode(ctx, filepath.Join(dir, u.server.name), u, uint16(i+1)); err != nil {
-			return fmt.Errorf("start %s: %w", u.server.name, err)
+		for _, h := range u.servers {
+			if err := l.startNode(ctx, nodeConfig(filepath.Join(o.Dir, h.name), u, h, l.store(u)), h, uint16(i+1)); err != nil {
+				return fmt.Errorf("start %s: %w", h.name, err)
+			}
+		}
+		if err := l.nodes[len(l.nodes)-1].AddAccount(ctx, u.Address, u.Password); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -113,6 +140,9 @@ func (l *Lab) Close() error {
 	}
 	l.stop()
 	l.running.Wait()
+	if l.database != nil {
+		errs = append(errs, l.database.Close())
+	}
 	return errors.Join(append(errs, l.network.close())...)
 }
 
@@ -127,7 +157,7 @@ func (l *Lab) startAuthority(ctx context.Context, a authority) error {
 		if err != nil {
 			return err
 		}
-		zone, err := dns.ParseZone(origin, text)
+		zone, err := dns.ParseZone(origin, io.MultiReader(text, strings.NewReader(records(origin, l.users[1].servers))))
 		text.Close()
 		if err != nil {
 			return err
@@ -178,11 +208,10 @@ func (l *Lab) serveDNS(ctx context.Context, h host, s dnsServer) error {
 	return nil
 }
 
-// startNode starts a user's mail server and creates the user's account.
-func (l *Lab) startNode(ctx context.Context, dir string, u User, number uint16) error {
+// startNode starts a mail server.
+func (l *Lab) startNode(ctx context.Context, c config.Config, h host, number uint16) error {
 	n, err := node.New(node.Options{
-		Config: nodeConfig(dir, u), Network: l.network, Logger: l.logger.With("node", u.server.name),
-		Observe: l.journal.add, Number: number,
+		Config: c, Network: l.network, Logger: l.logger.With("node", h.name), Observe: l.journal.add, Number: number,
 	})
 	if err != nil {
 		return err
@@ -190,22 +219,22 @@ func (l *Lab) startNode(ctx context.Context, dir string, u User, number uint16) 
 	if err := n.Start(ctx); err != nil {
 		return err
 	}
-	l.nodes = append(l.nodes, n)
-	return n.AddAccount(ctx, u.Address, u.Password)
+	l.nodes = append(l.nodes, mailServer{h, n})
+	return nil
 }
 
-// nodeConfig is the configuration that an operator would write for that server.
-func nodeConfig(dir string, u User) config.Config {
+// nodeConfig is the configuration that an operator would write for that server of a user.
+func nodeConfig(dir string, u User, h host, store config.StoreURL) config.Config {
 	c := config.Default()
-	c.Hostname, c.Data = u.server.name, dir
+	c.Hostname, c.Data, c.Store = h.name, dir, store
 	for protocol, list := range map[string]*[]netip.AddrPort{
 		"smtp": &c.Listen.SMTP, "submission": &c.Listen.Submission, "submissions": &c.Listen.Submissions,
 		"pop3": &c.Listen.POP3, "pop3s": &c.Listen.POP3S,
 	} {
-		*list = []netip.AddrPort{u.server.port(portOf(protocol))}
+		*list = []netip.AddrPort{h.port(portOf(protocol))}
 	}
 	own := []netip.Prefix{exactly(u.client), exactly(terminal)}
-	if u.server == senderMail {
+	if h == senderMail {
 		c.Relay.Trusted = own // the scenario: from one's own network relaying is allowed
 	}
 	c.Auth.CleartextFrom = own
@@ -244,12 +273,12 @@ func (l *Lab) client(h, resolver host) *mua.Client {
 	}
 }
 
-// settings are the email settings of a user.
-func (u User) settings() mua.Settings {
+// settings are the email settings of a user with that server.
+func (u User) settings(server host) mua.Settings {
 	return mua.Settings{
 		Address: u.Address, User: u.Address.String(), Password: u.Password,
-		SMTP: []mua.Server{{Host: u.server.name, Port: portOf("smtp"), Security: mua.Plain}},
-		POP3: []mua.Server{{Host: u.server.name, Port: portOf("pop3"), Security: mua.Plain}},
+		SMTP: []mua.Server{{Host: server.name, Port: portOf("smtp"), Security: mua.Plain}},
+		POP3: []mua.Server{{Host: server.name, Port: portOf("pop3"), Security: mua.Plain}},
 	}
 }
 

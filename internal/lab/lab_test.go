@@ -21,7 +21,13 @@ import (
 // start brings a lab up for a test.
 func start(t *testing.T) *Lab {
 	t.Helper()
-	l, err := Start(t.Context(), Options{Dir: t.TempDir(), Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	return startWith(t, Options{Dir: t.TempDir()})
+}
+
+func startWith(t *testing.T, o Options) *Lab {
+	t.Helper()
+	o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	l, err := Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +133,7 @@ func TestReferenceScenario(t *testing.T) {
 	// Retrieved and deleted: a second look finds nothing.
 	var again memorySink
 	you := l.users[1]
-	if haul, err := l.client(you.client, you.names).Retrieve(t.Context(), you.settings(), mua.Retrieval{Sink: &again, Remove: true}); haul != (mua.Haul{}) || err != nil {
+	if haul, err := l.client(you.client, you.names).Retrieve(t.Context(), you.settings(receiverMail), mua.Retrieval{Sink: &again, Remove: true}); haul != (mua.Haul{}) || err != nil {
 		t.Errorf("the second retrieval: %+v, %v", haul, err)
 	}
 }
@@ -203,14 +209,12 @@ func TestForged(t *testing.T) {
 // TestOnlyOneAddress: a machine that has only 127.0.0.1.
 func TestOnlyOneAddress(t *testing.T) {
 	n := newNetwork(0, true)
-	if err := n.open(sockets()); err != nil {
+	if err := n.open(sockets(receivers(0))); err != nil {
 		t.Fatal(err)
 	}
 	l := &Lab{network: n, journal: newJournal(nil), logger: slog.New(slog.DiscardHandler)}
-	l.users = people()
-	ctx, stop := context.WithCancel(t.Context())
-	l.stop = stop
-	if err := l.start(ctx, t.TempDir()); err != nil {
+	l.users = people(receivers(0))
+	if err := l.start(t.Context(), Options{Dir: t.TempDir()}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
@@ -278,7 +282,7 @@ func TestRawSession(t *testing.T) {
 
 	var sink memorySink
 	you := l.users[1]
-	if _, err := l.client(you.client, you.names).Retrieve(ctx, you.settings(), mua.Retrieval{Sink: &sink, Remove: true}); err != nil || len(sink.messages) != 1 {
+	if _, err := l.client(you.client, you.names).Retrieve(ctx, you.settings(receiverMail), mua.Retrieval{Sink: &sink, Remove: true}); err != nil || len(sink.messages) != 1 {
 		t.Fatalf("%d messages, %v", len(sink.messages), err)
 	}
 	if fields := receivedFields(sink.messages[0]); len(fields) != 2 || !strings.Contains(fields[1], id) {

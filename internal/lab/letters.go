@@ -22,6 +22,8 @@ func (l *Lab) Scenarios() []Scenario {
 		{Name: "stranger", Title: "a stranger who tries to relay", From: at("spammer", "stranger.example.net"),
 			To: []mail.Address{you}, As: "stranger", Hello: "friend.sendingemail.com",
 			Letter: letter(at("spammer", "stranger.example.net"), you, "")},
+		{Name: "node-stops", Title: "a letter whose node is stopped before it is read", From: me, To: []mail.Address{you}, Stop: true,
+			Letter: letter(me, you, "")},
 		{Name: "forged", Title: "a forged letter from the own network", From: at("president", "whitehouse.example"),
 			To: []mail.Address{you}, Hello: "mail.whitehouse.example",
 			Letter: letter(at("president", "whitehouse.example"), you,
@@ -32,7 +34,7 @@ func (l *Lab) Scenarios() []Scenario {
 
 // ScenarioNames lists them for help texts.
 func ScenarioNames() string {
-	return "letter, unknown-user, no-mail-service, no-such-domain, stranger, forged"
+	return "letter, unknown-user, no-mail-service, no-such-domain, stranger, forged, and with --nodes: node-stops"
 }
 
 // letter is the letter of the reference scenario, below further header fields.

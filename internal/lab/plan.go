@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // The cast of the scenario with the addresses that the zones name.
@@ -54,8 +56,42 @@ var protocols = []struct {
 
 const dnsPort = 53
 
-// sockets lists everything that the lab listens on.
-func sockets() (tcp, udp []netip.AddrPort) {
+// MaxNodes is how many nodes the receiving side can have.
+const MaxNodes = 9
+
+// receivers are the mail servers of the receiving side: the one of the scenario, or so many nodes of one store.
+func receivers(nodes int) []host {
+	if nodes == 0 {
+		return []host{receiverMail}
+	}
+	var hosts []host
+	for n := 1; n <= nodes; n++ {
+		hosts = append(hosts, host{fmt.Sprintf("mx%d.receivingemail.com", n), receiverMail.role, fmt.Sprintf("127.0.0.13%d", n)})
+	}
+	return hosts
+}
+
+// records are what a zone says of the receiving side's mail servers. All take mail, with equal preference; with nodes the name
+// that people type into their mail clients leads to each of them too.
+func records(origin string, receivers []host) string {
+	var b strings.Builder
+	for _, h := range receivers {
+		switch name, _, _ := strings.Cut(h.name, "."); origin {
+		case "receivingemail.com.":
+			fmt.Fprintf(&b, "@ MX 10 %s\n%s A %s\n", name, name, h.addr)
+			if h != receiverMail {
+				fmt.Fprintf(&b, "%s A %s\n", strings.TrimSuffix(receiverMail.name, "."+origin[:len(origin)-1]), h.addr)
+			}
+		case "in-addr.arpa.":
+			a := h.ip().As4()
+			fmt.Fprintf(&b, "%d.%d.%d.%d PTR %s.\n", a[3], a[2], a[1], a[0], h.name)
+		}
+	}
+	return b.String()
+}
+
+// sockets lists everything that the lab listens on, with these mail servers on the receiving side.
+func sockets(receivers []host) (tcp, udp []netip.AddrPort) {
 	for _, a := range authorities {
 		udp = append(udp, a.host.port(dnsPort))
 	}
@@ -63,7 +99,7 @@ func sockets() (tcp, udp []netip.AddrPort) {
 		udp = append(udp, r.port(dnsPort))
 	}
 	tcp = append(tcp, udp...) // DNS over TCP too
-	for _, h := range []host{senderMail, receiverMail} {
+	for _, h := range append([]host{senderMail}, receivers...) {
 		for _, p := range protocols {
 			tcp = append(tcp, h.port(p.port))
 		}

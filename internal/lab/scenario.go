@@ -25,6 +25,7 @@ type Scenario struct {
 	As    string // "sender" (default) or "stranger": at which computer the client runs
 	Hello string // what the client says in EHLO; default: its name
 	Keep  bool   // leave retrieved mail on the server
+	Stop  bool   // the node that took the letter in is stopped before it is read: there must be several
 }
 
 // Outcome is what became of a letter.
@@ -35,6 +36,7 @@ type Outcome struct {
 	Bounce  [][]byte      // reports that came back to the sender's mailbox
 	Intact  bool          // the letter arrived at every recipient, octet for octet, below the fields that servers add
 	Problem string        // why it is not intact; "" when it is
+	Shares  *Shares       // of the nodes, if the receiving side has any and one took the letter in
 }
 
 // Retrieved is a message that a recipient's client retrieved.
@@ -51,6 +53,9 @@ const settleTime = 60 * time.Second
 func (l *Lab) Run(ctx context.Context, s Scenario) (Outcome, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, settleTime, errors.New("the letter is still under way after "+settleTime.String()))
 	defer cancel()
+	if s.Stop && len(l.alive()) < 2 {
+		return Outcome{}, ErrOneServer
+	}
 	before, _ := l.journal.all()
 	receipt, err := l.submit(ctx, s)
 	switch {
@@ -79,7 +84,7 @@ func (l *Lab) submit(ctx context.Context, s Scenario) (mua.Receipt, error) {
 	if s.Hello != "" {
 		client.Name = s.Hello
 	}
-	settings := l.users[0].settings()
+	settings := l.users[0].settings(senderMail)
 	settings.User = "" // from the own network nobody logs in; a stranger has nothing to log in with
 	return client.Submit(ctx, settings, mua.Letter{ReversePath: s.From, ForwardPaths: s.To, Content: mua.InMemory(s.Letter)})
 }
@@ -101,12 +106,16 @@ func (l *Lab) collect(ctx context.Context, s Scenario, from int) (Outcome, error
 	var arrived []Retrieved
 	var bounce [][]byte
 	var errs []error
+	shares := l.shares(from)
+	if s.Stop && shares != nil {
+		errs = append(errs, l.stopAcceptor(ctx, shares))
+	}
 	for _, u := range l.users {
 		if !l.hasMail(from, u) {
 			continue
 		}
 		var sink memorySink
-		_, err := l.client(u.client, u.names).Retrieve(ctx, u.settings(), mua.Retrieval{Sink: &sink, Remove: !s.Keep, Memory: nothing{}})
+		_, err := l.client(u.client, u.names).Retrieve(ctx, u.settings(l.readFrom(u, shares)), mua.Retrieval{Sink: &sink, Remove: !s.Keep, Memory: nothing{}})
 		errs = append(errs, err)
 		for _, content := range sink.messages {
 			if bytes.HasPrefix(content, []byte("Return-Path: <>\r\n")) {
@@ -118,7 +127,10 @@ func (l *Lab) collect(ctx context.Context, s Scenario, from int) (Outcome, error
 	}
 	l.awaitMaildrops(ctx, from)
 	out := l.outcome(from, problem(s, arrived))
-	out.Arrived, out.Bounce = arrived, bounce
+	out.Arrived, out.Bounce, out.Shares = arrived, bounce, shares
+	if shares != nil {
+		errs = append(errs, l.showElsewhere(ctx, &out))
+	}
 	out.Intact = out.Problem == ""
 	return out, errors.Join(errs...)
 }
@@ -127,7 +139,7 @@ func (l *Lab) collect(ctx context.Context, s Scenario, from int) (Outcome, error
 func (l *Lab) hasMail(from int, u User) bool {
 	events, _ := l.journal.all()
 	for _, e := range events[min(from, len(events)):] {
-		if e.Kind == trail.Filed && e.Actor == u.server.name {
+		if e.Kind == trail.Filed && u.isServedBy(e.Actor) {
 			return true
 		}
 	}

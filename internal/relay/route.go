@@ -175,7 +175,11 @@ func (r *route) describe(status mail.Status) string {
 			names = append(names, fmt.Sprintf("%s (preference %d)", h.name, h.preference))
 		}
 	}
-	return fmt.Sprintf("%s handles mail for %s", strings.Join(names, ", then "), r.nextHop)
+	verb := "handles"
+	if len(names) > 1 {
+		verb = "handle"
+	}
+	return fmt.Sprintf("%s %s mail for %s", strings.Join(names, ", then "), verb, r.nextHop)
 }
 
 // targets looks up the addresses of a group's hosts. self says that one of them is this server.

@@ -25,8 +25,8 @@ func TestFailover(t *testing.T) {
 	url := migrated(t, primary.URLAt(both, pgtest.Password, "target_session_attrs=read-write"))
 	primary.Exec(t, "ALTER SYSTEM SET synchronous_standby_names = '*'")
 	primary.Exec(t, "SELECT pg_reload_conf()")
-	waitFor(t, "the standby", func() bool {
-		state := primary.Query(t, "SELECT sync_state FROM pg_stat_replication")
+	waitFor(t, "the standby to have the tables", func() bool {
+		state := primary.Query(t, "SELECT sync_state FROM pg_stat_replication WHERE replay_lsn >= pg_current_wal_lsn()")
 		return len(state) == 1 && state[0] == "sync"
 	})
 

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// ErrNotInstalled: PostgreSQL's programs are not on this machine.
-var ErrNotInstalled = errors.New("PostgreSQL's programs initdb and postgres are not on this machine; on Debian `apt install postgresql` installs them")
+// ErrNotInstalled: PostgreSQL's programs are not where they were looked for.
+var ErrNotInstalled = errors.New("PostgreSQL's programs initdb and postgres are not there; on Debian `apt install postgresql` installs them")
 
 // debian is where Debian has the programs of each version, which is not in the path.
 const debian = "/usr/lib/postgresql/*/bin/postgres"
@@ -40,14 +40,14 @@ func find(onPath, pattern string) (string, error) {
 			return dir, nil
 		}
 	}
-	return "", ErrNotInstalled
+	return "", fmt.Errorf("neither in the path nor in %s: %w", filepath.Dir(pattern), ErrNotInstalled)
 }
 
-// Check says whether a directory has the server's programs.
+// Check says whether a directory has the server's programs. Errors: ErrNotInstalled.
 func Check(dir string) error {
 	for _, program := range []string{"initdb", "postgres"} {
 		if _, err := os.Stat(filepath.Join(dir, program)); err != nil {
-			return fmt.Errorf("%s is no directory of PostgreSQL's programs: %w", dir, err)
+			return fmt.Errorf("%s: %w", dir, ErrNotInstalled)
 		}
 	}
 	return nil

@@ -15,7 +15,7 @@ import (
 // users are those whom root lets run the server, which refuses root; the first that the system has.
 var users = []string{"postgres", "nobody"}
 
-// settle finds out who runs the server, and gives that one the directory.
+// settle finds out who runs the server, and gives that one the directory with what is in it.
 func (s *Server) settle() (err error) {
 	if os.Getuid() != 0 {
 		return nil
@@ -23,18 +23,12 @@ func (s *Server) settle() (err error) {
 	if s.as, err = unprivileged(users...); err != nil {
 		return err
 	}
-	if err := s.own(s.o.Dir); err != nil {
-		return err
+	for _, file := range []string{s.passwordFile(), s.o.Dir} {
+		if err := os.Chown(file, int(s.as.Uid), int(s.as.Gid)); err != nil {
+			return fmt.Errorf("PostgreSQL refuses to run as root, and its files cannot be given to another user: %w", err)
+		}
 	}
 	return s.enter()
-}
-
-// own gives a file to who runs the server.
-func (s *Server) own(file string) error {
-	if s.as == nil {
-		return nil
-	}
-	return os.Chown(file, int(s.as.Uid), int(s.as.Gid))
 }
 
 // enter tries whether who runs the server gets into the directory, and at the programs.

@@ -57,10 +57,14 @@ func Create(ctx context.Context, o Options) (*Server, error) {
 }
 
 func (s *Server) create(ctx context.Context) (err error) {
-	if err := s.settle(); err != nil {
+	// Before the directory is somebody else's, who could put a link there.
+	if s.log, err = os.Create(filepath.Join(s.o.Dir, "log")); err != nil {
 		return err
 	}
-	if s.log, err = os.Create(filepath.Join(s.o.Dir, "log")); err != nil {
+	if err := os.WriteFile(s.passwordFile(), []byte(s.o.Password), 0o600); err != nil {
+		return err
+	}
+	if err := s.settle(); err != nil {
 		return err
 	}
 	if err := s.o.Fill(s); err != nil {
@@ -86,16 +90,11 @@ func (s *Server) startSomewhere(ctx context.Context) (err error) {
 
 // Initialize makes the data of an empty server.
 func (s *Server) Initialize(ctx context.Context) error {
-	password := filepath.Join(s.o.Dir, "password")
-	if err := os.WriteFile(password, []byte(s.o.Password), 0o600); err != nil {
-		return err
-	}
-	if err := s.own(password); err != nil {
-		return err
-	}
-	return s.Run(ctx, nil, "initdb", "--pgdata", s.Data(), "--username=postgres", "--auth=scram-sha-256", "--pwfile="+password,
+	return s.Run(ctx, nil, "initdb", "--pgdata", s.Data(), "--username=postgres", "--auth=scram-sha-256", "--pwfile="+s.passwordFile(),
 		"--encoding=UTF8", "--locale=C", "--wal-segsize=4", "--no-sync", "--no-instructions")
 }
+
+func (s *Server) passwordFile() string { return filepath.Join(s.o.Dir, "password") }
 
 // Data is the directory of the server's data.
 func (s *Server) Data() string { return filepath.Join(s.o.Dir, "data") }
