@@ -50,13 +50,14 @@ func Create(ctx context.Context, o Options) (*Server, error) {
 	if o.Fill == nil {
 		s.o.Fill = func(s *Server) error { return s.Initialize(ctx) }
 	}
-	if err := s.create(ctx); err != nil {
+	if err := s.create(ctx, freePort); err != nil {
 		return nil, errors.Join(err, s.close(syscall.SIGQUIT))
 	}
 	return s, nil
 }
 
-func (s *Server) create(ctx context.Context) (err error) {
+// create makes and starts the server on a port that port chooses, again and again if the one is taken.
+func (s *Server) create(ctx context.Context, port func() (int, error)) (err error) {
 	// Before the directory is somebody else's, who could put a link there.
 	if s.log, err = os.Create(filepath.Join(s.o.Dir, "log")); err != nil {
 		return err
@@ -70,15 +71,15 @@ func (s *Server) create(ctx context.Context) (err error) {
 	if err := s.o.Fill(s); err != nil {
 		return err
 	}
-	return s.startSomewhere(ctx)
+	return s.startSomewhere(ctx, port)
 }
 
 // portTries bounds how often another port is taken because somebody else was faster to take the one that was free.
 const portTries = 5
 
-func (s *Server) startSomewhere(ctx context.Context) (err error) {
+func (s *Server) startSomewhere(ctx context.Context, port func() (int, error)) (err error) {
 	for range portTries {
-		if s.Port, err = freePort(); err != nil {
+		if s.Port, err = port(); err != nil {
 			return err
 		}
 		if err = s.start(ctx); err == nil || !strings.Contains(s.Log(), "could not bind") {
@@ -179,14 +180,24 @@ func (s *Server) ready(ctx context.Context) error {
 	}
 }
 
+// errOtherServer: somebody else has the port.
+var errOtherServer = errors.New("another server answers at its port")
+
+// ask asks the server whether it is this one.
 func (s *Server) ask(ctx context.Context) error {
 	c, err := pgconn.Connect(ctx, s.URL())
 	if err != nil {
 		return err
 	}
 	defer c.Close(ctx)
-	_, err = c.Exec(ctx, "SELECT 1").ReadAll()
-	return err
+	results, err := c.Exec(ctx, "SHOW data_directory").ReadAll()
+	if err != nil {
+		return err
+	}
+	if len(results) != 1 || len(results[0].Rows) != 1 || string(results[0].Rows[0][0]) != s.Data() {
+		return errOtherServer
+	}
+	return nil
 }
 
 // Log is what the server has written.
@@ -215,7 +226,7 @@ func (s *Server) End(how syscall.Signal) {
 	s.process = nil
 }
 
-// Close stops the server properly and leaves its data where they are.
+// Close stops the server properly, for good, and leaves its data where they are.
 func (s *Server) Close() error { return s.close(syscall.SIGINT) }
 
 func (s *Server) close(how syscall.Signal) error {
