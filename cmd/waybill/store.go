@@ -16,6 +16,7 @@ import (
 // storeCommand is what concerns the store as a whole.
 type storeCommand struct {
 	Copy    storeCopyCommand    `cmd:"" help:"Copy everything into another store, embedded or in PostgreSQL; no server may use the two."`
+	Nodes   storeNodesCommand   `cmd:"" help:"List the servers that use a store in PostgreSQL, and whose part of the queue each has taken over."`
 	Migrate storeMigrateCommand `cmd:"" help:"Make the tables of a store in PostgreSQL, or bring them up to date; nodes may run."`
 }
 

@@ -54,6 +54,7 @@ const (
 	pathPutAlias      = "/aliases/put"
 	pathRemoveAlias   = "/aliases/remove"
 	pathDomains       = "/domains/list"
+	pathNodes         = "/nodes/list"
 	pathPutDomain     = "/domains/put"
 	pathRemoveDomain  = "/domains/remove"
 	pathQueue         = "/queue/list"
@@ -81,6 +82,7 @@ func routes(node Node) http.Handler {
 	serve(mux, pathAliases, node.Aliases)
 	serveVoid(mux, pathPutAlias, func(ctx context.Context, r aliasChange) error { return node.PutAlias(ctx, r.Alias, r.New) })
 	serveVoid(mux, pathRemoveAlias, node.RemoveAlias)
+	serve(mux, pathNodes, func(ctx context.Context, _ nothing) ([]StoreNode, error) { return node.Nodes(ctx) })
 	serve(mux, pathDomains, func(ctx context.Context, _ nothing) ([]Domain, error) { return node.Domains(ctx) })
 	serveVoid(mux, pathPutDomain, node.PutDomain)
 	serveVoid(mux, pathRemoveDomain, node.RemoveDomain)

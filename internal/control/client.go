@@ -104,6 +104,11 @@ func (c *Client) RemoveAlias(ctx context.Context, addr mail.Address) error {
 	return tell(ctx, c, pathRemoveAlias, addr)
 }
 
+// Nodes implements Node.
+func (c *Client) Nodes(ctx context.Context) ([]StoreNode, error) {
+	return ask[[]StoreNode](ctx, c, pathNodes, nothing{})
+}
+
 // Domains implements Node.
 func (c *Client) Domains(ctx context.Context) ([]Domain, error) {
 	return ask[[]Domain](ctx, c, pathDomains, nothing{})

@@ -49,6 +49,9 @@ type Node interface {
 	Backup(ctx context.Context, w io.Writer) error
 	Verify(ctx context.Context, progress func(verify.Report)) (verify.Report, error)
 
+	// Nodes returns the nodes of a store that several may use; none if this one has it to itself.
+	Nodes(ctx context.Context) ([]StoreNode, error)
+
 	Events(ctx context.Context, id mail.ID) ([]trail.Event, error)
 	Visits(ctx context.Context, q trail.Query) (trail.Visits, error)
 }
@@ -111,6 +114,16 @@ type Domain struct {
 	Configured bool   `json:"configured"` // it stands in the configuration
 	Accounts   int    `json:"accounts"`
 	Aliases    int    `json:"aliases"`
+}
+
+// StoreNode is a node of a store that several use.
+type StoreNode struct {
+	Number uint16    `json:"number"`
+	Name   string    `json:"name"` // its host name
+	Joined time.Time `json:"joined"`
+	Beat   time.Time `json:"beat"`  // when it last showed that it is alive, by its own clock
+	Taken  []string  `json:"taken,omitempty"` // names of the nodes that have left or died whose mail it looks after
+	Asked  bool      `json:"asked"` // it is the one that gives this answer
 }
 
 // DomainChange is a new domain, or what is to be different about one; nil stays as it is.

@@ -285,6 +285,19 @@ func TestInheritance(t *testing.T) {
 		if err := two.act(one.Number()); !errors.Is(err, store.ErrConflict) {
 			t.Errorf("the second recorded something of what it had taken over: %v", err)
 		}
+		snap, err := st.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer snap.Close()
+		nodes, err := Nodes(snap)
+		if err != nil || len(nodes) != 1 {
+			t.Fatalf("nodes %+v, %v", nodes, err)
+		}
+		n := nodes[0]
+		if n.Number != three.Number() || n.Name != "three" || !slices.Equal(n.Taken, []string{"one", "two"}) || time.Since(n.Beat) > 5*time.Second {
+			t.Errorf("the only node is %+v", n)
+		}
 	})
 }
 

@@ -4,9 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
-	"waybill/internal/mail"
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
 	"waybill/internal/store/record"
@@ -79,8 +80,8 @@ type Node struct {
 	Number uint16
 	Name   string
 	Joined time.Time
-	Slices []uint16      // that it works on
-	Beat   store.Version // changes as long as it lives; absent: it has left, or was taken for dead
+	Beat   time.Time // when it last showed that it is alive, by its own clock; zero: it has left, or was taken for dead
+	Taken  []string  // names of the nodes that are none any more whose slices it works on
 }
 
 // Nodes returns those that are at work, or were when they last told, by number. Errors: those of the store.
@@ -90,17 +91,21 @@ func Nodes(snap store.Snapshot) ([]Node, error) {
 		return nil, err
 	}
 	var all []Node
-	for number := range uint16(mail.Nodes) {
-		m, is := n.members[number]
-		if !is || m.holder != number {
+	for _, number := range slices.Sorted(maps.Keys(n.members)) {
+		m := n.members[number]
+		if m.holder != number {
 			continue
 		}
-		node := Node{Number: number, Name: m.name, Joined: m.joined, Beat: n.beats[number]}
-		for slice := range uint16(mail.Nodes) {
-			if of, is := n.members[slice]; is && of.holder == number {
-				node.Slices = append(node.Slices, slice)
+		node := Node{Number: number, Name: m.name, Joined: m.joined}
+		if value, _, err := snap.Get(keys.Beat(number)); err == nil {
+			node.Beat = time.UnixMicro(store.ReadCounter(value)).UTC()
+		}
+		for slice, of := range n.members {
+			if of.holder == number && slice != number {
+				node.Taken = append(node.Taken, of.name)
 			}
 		}
+		slices.Sort(node.Taken)
 		all = append(all, node)
 	}
 	return all, nil
