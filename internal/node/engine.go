@@ -118,7 +118,7 @@ func openAny(c config.Config, logger *slog.Logger) (*opened, error) {
 // somebody wants it, with UpgradeStore: else layout.ErrOlder is returned.
 func adoptForm(s store.Store, shared bool, logger *slog.Logger) error {
 	if shared {
-		if err := layout.Check(s); err != nil {
+		if have, err := layout.Check(s); have != 0 || err != nil {
 			return err
 		}
 	}

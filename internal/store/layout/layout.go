@@ -16,8 +16,12 @@ import (
 	"waybill/internal/store/record"
 )
 
-// Current is the form that this release writes.
-const Current = 2
+// Current is the form to which this release brings a store, and Oldest the first one that it can work with all the same. A release
+// that makes a new form works with the one before as it is until somebody migrates the store: so nodes of two releases can share it.
+const (
+	Current = 2
+	Oldest  = 2
+)
 
 var (
 	// ErrOlder: the store has to be brought to today's form first (Upgrade).
@@ -26,23 +30,24 @@ var (
 	ErrNewer = errors.New("the store is of a newer release, this program must not touch it")
 )
 
-// Check returns nil if the store is in today's form, or has nothing in it. Errors: ErrOlder, ErrNewer, those of the store.
-func Check(st store.Store) error {
+// Check returns the form of the store, 0 if there is nothing in it, and whether this release can work with that. Errors: ErrOlder,
+// ErrNewer, those of the store.
+func Check(st store.Store) (have int, err error) {
 	snap, err := st.Snapshot()
 	if err != nil {
-		return fmt.Errorf("look at the form of the store: %w", err)
+		return 0, fmt.Errorf("look at the form of the store: %w", err)
 	}
 	defer snap.Close()
-	have, _, err := read(snap)
+	have, _, err = read(snap)
 	switch {
 	case err != nil:
-		return err
+		return 0, err
 	case have > Current:
-		return fmt.Errorf("%w (form %d, known here: %d)", ErrNewer, have, Current)
-	case have != 0 && have < Current:
-		return fmt.Errorf("%w (form %d, needed: %d)", ErrOlder, have, Current)
+		return have, fmt.Errorf("%w (form %d, known here: %d)", ErrNewer, have, Current)
+	case have != 0 && have < Oldest:
+		return have, fmt.Errorf("%w (form %d, needed: %d)", ErrOlder, have, Oldest)
 	}
-	return nil
+	return have, nil
 }
 
 // Upgrade brings the store to today's form, and returns in which it was; 0 for an empty one. Nobody else may use the store
