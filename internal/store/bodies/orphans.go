@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"waybill/internal/store"
@@ -28,18 +29,52 @@ func (s *Bodies) sweepObjects(ctx context.Context) error {
 		if err := s.st.Barrier(ctx); err != nil {
 			return err
 		}
-		for _, d := range found {
-			if err := s.deleteObjects(ctx, d.id); err != nil {
-				return err
-			}
-			b := store.Batch{Lazy: true}
-			b.Checks = append(b.Checks, d.mark)
-			b.Delete(d.mark.Key)
-			if _, err := s.st.Commit(ctx, &b); err != nil && !errors.Is(err, store.ErrConflict) { // with it, another node was as far
-				return err
-			}
+		if err := s.bury(ctx, found); err != nil {
+			return err
 		}
 		start = next
+	}
+	return nil
+}
+
+// deleters is how many bodies lose their objects at the same time.
+const deleters = 8
+
+// bury deletes the objects of doomed bodies, whose marks are durable, and the marks. It returns the first error, after which it begins no other body.
+func (s *Bodies) bury(ctx context.Context, found []doomed) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	work := make(chan doomed)
+	var all sync.WaitGroup
+	for range min(deleters, len(found)) {
+		all.Go(func() {
+			for d := range work {
+				if err := s.buryOne(ctx, d); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for _, d := range found {
+		if ctx.Err() != nil {
+			break
+		}
+		work <- d
+	}
+	close(work)
+	all.Wait()
+	return context.Cause(ctx)
+}
+
+func (s *Bodies) buryOne(ctx context.Context, d doomed) error {
+	if err := s.deleteObjects(ctx, d.id); err != nil {
+		return err
+	}
+	b := store.Batch{Lazy: true}
+	b.Checks = append(b.Checks, d.mark)
+	b.Delete(d.mark.Key)
+	if _, err := s.st.Commit(ctx, &b); err != nil && !errors.Is(err, store.ErrConflict) { // with it, another node was as far
+		return err
 	}
 	return nil
 }

@@ -160,7 +160,7 @@ func TestDamageOnTheWay(t *testing.T) {
 	b, p, _, s, name := proxied(t)
 	data := octets(100_000)
 	p.Change(func(r *http.Request) { r.Body = s3test.Flip(r.Body, 77_777) })
-	if err := b.Put(t.Context(), "a", data); !errors.Is(err, objects.ErrUnavailable) || !strings.Contains(err.Error(), "something between changes what is sent") {
+	if err := b.Put(t.Context(), "a", data); !errors.Is(err, objects.ErrUnavailable) || !strings.Contains(err.Error(), "(XAmzContentSHA256Mismatch); something between damages it") {
 		t.Error("a write that was damaged:", err)
 	}
 	if keys := s.Keys(t, name); len(keys) > 0 {
@@ -194,6 +194,31 @@ func TestDamageOnTheWay(t *testing.T) {
 	})
 	if _, err := get(b, "a", len(data)); !errors.Is(err, objects.ErrUnavailable) || !strings.Contains(err.Error(), "broke off") {
 		t.Error("a read that was cut off:", err)
+	}
+}
+
+// TestHTTPS: over TLS the server checks what comes as well, and a certificate that nobody vouches for ends it.
+func TestHTTPS(t *testing.T) {
+	t.Parallel()
+	name := bucketName()
+	s := shared.Get(t, name)
+	o, _ := options(s, name)
+	p, authorities := s3test.NewTLSProxy(t, s)
+	o.Endpoint = p.URL
+	if err := open(t, o).Put(t.Context(), "a", octets(10)); !errors.Is(err, objects.ErrUnavailable) || !strings.Contains(err.Error(), "the certificate of "+p.URL.Host+" is not accepted") {
+		t.Error("an unknown certificate:", err)
+	}
+	o.RootCAs = authorities
+	b, data := open(t, o), octets(100_000)
+	if err := b.Put(t.Context(), "a", data); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := get(b, "a", len(data)); err != nil || !bytes.Equal(got, data) {
+		t.Error(err)
+	}
+	p.Change(func(r *http.Request) { r.Body = s3test.Flip(r.Body, 77_777) })
+	if err := b.Put(t.Context(), "b", data); !errors.Is(err, objects.ErrUnavailable) || !strings.Contains(err.Error(), "(XAmzContentSHA256Mismatch); something between damages it") {
+		t.Error("a write that was damaged:", err)
 	}
 }
 

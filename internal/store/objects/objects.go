@@ -15,6 +15,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -46,6 +47,8 @@ type Options struct {
 	Prefix   string // of all keys; "" or ending in a slash
 	Keys     Keys
 	Logger   *slog.Logger
+	// RootCAs may have signed the server's certificate; nil: those that the system knows.
+	RootCAs *x509.CertPool
 	// Timeout bounds each request; default 20 s. With its repetitions a call takes at most half as long again.
 	Timeout time.Duration
 	// Pauses are how long to wait before a request is repeated, and for each of them there is one repetition; default 0.1 s and 0.5 s.
@@ -80,7 +83,7 @@ func Open(o Options) (*Bucket, error) {
 	}
 	client, err := minio.NewCore(o.Endpoint.Host, &minio.Options{
 		Creds: credentials.NewStaticV4(o.Keys.Access, o.Keys.Secret, ""), Secure: o.Endpoint.Scheme == "https",
-		Transport: newTransport(o.Timeout), Region: o.Region, MaxRetries: 1,
+		Transport: newTransport(o), Region: o.Region, MaxRetries: 1,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("object store %s: %w", o.Endpoint.Host, err)
@@ -113,7 +116,9 @@ func (b *Bucket) Put(ctx context.Context, key string, data []byte) error {
 	return b.do(ctx, b.writing, "write", key, func(ctx context.Context) error {
 		// No seeker, so that the library does not repeat the request behind our back.
 		body := io.MultiReader(bytes.NewReader(data), bytes.NewReader(sum[:]))
-		info, err := b.client.PutObject(ctx, b.o.Bucket, b.o.Prefix+key, body, int64(len(data)+len(sum)), "", want, minio.PutObjectOptions{ContentType: contentType})
+		info, err := b.client.PutObject(ctx, b.o.Bucket, b.o.Prefix+key, body, int64(len(data)+len(sum)), "", want, minio.PutObjectOptions{
+			ContentType: contentType, DisableContentSha256: true, // in pieces, that is: over HTTP too want is sent
+		})
 		if err == nil && info.ETag == "" {
 			return errors.New(`it says "OK" to a write without naming an ETag, so this is no S3`)
 		}

@@ -20,13 +20,13 @@ const (
 	maxErrorBody = 64 << 10
 )
 
-func newTransport(timeout time.Duration) http.RoundTripper {
-	dialer := &net.Dialer{Timeout: min(dialTime, timeout), KeepAlive: 15 * time.Second}
+func newTransport(o Options) http.RoundTripper {
+	dialer := &net.Dialer{Timeout: min(dialTime, o.Timeout), KeepAlive: 15 * time.Second}
 	return &transport{&http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, MaxConnsPerHost: maxConns, MaxIdleConns: maxIdle, MaxIdleConnsPerHost: maxIdle,
-		IdleConnTimeout: idleTime, TLSHandshakeTimeout: min(dialTime, timeout), ExpectContinueTimeout: time.Second,
+		IdleConnTimeout: idleTime, TLSHandshakeTimeout: min(dialTime, o.Timeout), ExpectContinueTimeout: time.Second,
 		DisableCompression: true, // what is stored is what is meant
-		TLSClientConfig:    &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSClientConfig:    &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs},
 		ForceAttemptHTTP2:  false,
 	}}
 }

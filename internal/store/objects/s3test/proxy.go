@@ -1,7 +1,9 @@
 package s3test
 
 import (
+	"crypto/x509"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -22,6 +24,21 @@ type Proxy struct {
 
 // NewProxy starts a proxy before s and ends it with the test.
 func NewProxy(tb testing.TB, s *Server) *Proxy {
+	tb.Helper()
+	p, _ := newProxy(tb, s, (*httptest.Server).Start)
+	return p
+}
+
+// NewTLSProxy starts one that speaks HTTPS, with a certificate that these authorities have signed.
+func NewTLSProxy(tb testing.TB, s *Server) (*Proxy, *x509.CertPool) {
+	tb.Helper()
+	p, server := newProxy(tb, s, (*httptest.Server).StartTLS)
+	pool := x509.NewCertPool()
+	pool.AddCert(server.Certificate())
+	return p, pool
+}
+
+func newProxy(tb testing.TB, s *Server, start func(*httptest.Server)) (*Proxy, *httptest.Server) {
 	tb.Helper()
 	p := &Proxy{}
 	forward := &httputil.ReverseProxy{
@@ -46,11 +63,11 @@ func NewProxy(tb testing.TB, s *Server) *Proxy {
 		}
 		forward.ServeHTTP(w, r)
 	}))
-	server.Config.ErrorLog = nil
-	server.Start()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients that do not like the certificate
+	start(server)
 	tb.Cleanup(func() { p.Heal(); server.CloseClientConnections(); server.Close() })
 	p.URL, _ = url.Parse(server.URL)
-	return p
+	return p, server
 }
 
 func (p *Proxy) now() (func(http.ResponseWriter, *http.Request) bool, func(*http.Request), func(*http.Response) error) {
