@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ var errStopped = errors.New("the process has stopped")
 
 // life is that of a process, which ends after a number of steps: changes of the store, barriers, and requests to the object store.
 type life struct {
+	mu    sync.Mutex // one step after the other
 	left  int
 	after bool // the last step is made, and its answer never comes
 	over  bool
@@ -24,6 +26,8 @@ type life struct {
 
 // step makes one, if there is time.
 func (l *life) step(do func() error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.over {
 		return errStopped
 	}
