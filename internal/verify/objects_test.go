@@ -20,7 +20,7 @@ func TestObjects(t *testing.T) {
 	server := s3test.New(t, "bodies")
 	bucket, err := objects.Open(objects.Options{
 		Endpoint: server.Endpoint(), Bucket: "bodies", Keys: objects.Keys{Access: s3test.Access, Secret: s3test.Secret}, Logger: slog.New(slog.DiscardHandler),
-		Timeout: 2 * time.Second, Pauses: []time.Duration{time.Millisecond},
+		Timeout: 10 * time.Second, Pauses: []time.Duration{time.Millisecond},
 	})
 	if err != nil {
 		t.Fatal(err)

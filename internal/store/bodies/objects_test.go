@@ -41,7 +41,7 @@ func place(t testing.TB) objects.Options {
 	s := shared.Get(t, "bodies")
 	return objects.Options{
 		Endpoint: s.Endpoint(), Bucket: "bodies", Prefix: fmt.Sprintf("%d/", places.Add(1)), Keys: objects.Keys{Access: s3test.Access, Secret: s3test.Secret},
-		Logger: slog.New(slog.DiscardHandler), Timeout: 2 * time.Second, Pauses: []time.Duration{time.Millisecond},
+		Logger: slog.New(slog.DiscardHandler), Timeout: 10 * time.Second, Pauses: []time.Duration{time.Millisecond},
 	}
 }
 

@@ -56,7 +56,7 @@ func options(s *s3test.Server, bucket string) (objects.Options, *lines) {
 	log := &lines{}
 	return objects.Options{
 		Endpoint: s.Endpoint(), Bucket: bucket, Prefix: "mail/", Keys: objects.Keys{Access: s3test.Access, Secret: s3test.Secret, From: "the test"},
-		Logger: log.logger(), Timeout: 2 * time.Second, Pauses: []time.Duration{time.Millisecond, 5 * time.Millisecond},
+		Logger: log.logger(), Timeout: 10 * time.Second, Pauses: []time.Duration{time.Millisecond, 5 * time.Millisecond},
 	}, log
 }
 
