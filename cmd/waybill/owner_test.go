@@ -36,9 +36,6 @@ func waybillAs(t *testing.T, as *syscall.Credential, stdin string, args ...strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
 	cmd := exec.CommandContext(t.Context(), path, args...)
 	var out bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Dir = strings.NewReader(stdin), &out, &out, "/"

@@ -211,6 +211,8 @@ func TestStoreCopyRefuses(t *testing.T) {
 	s := newServer(t, "")
 	data := filepath.Join(s.dir, "data")
 	empty := filepath.Join(t.TempDir(), "new")
+	backup := filepath.Join(t.TempDir(), "backup")
+	s.do(0, "backup", backup)
 	for _, c := range []struct {
 		from, to, says string
 		status         int
@@ -219,6 +221,7 @@ func TestStoreCopyRefuses(t *testing.T) {
 		{data, s.config, "is the source and the target", 1},
 		{filepath.Join(data, "store"), empty, "name the data directory, " + data, 2},
 		{t.TempDir(), empty, "there is no store in", 1},
+		{backup, empty, "is a backup: restore it", 1},
 		{data, "postgres://u:hush@db", "names no database", 2},
 		{data, "postgres://u:hush@127.0.0.1:1/w", "connection refused", 1},
 		{data, emptyDatabase(t), "waybill store migrate", 1},

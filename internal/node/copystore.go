@@ -74,7 +74,7 @@ func identity(c config.Config) string {
 	return filepath.Join(data, backupStore)
 }
 
-// checkThere refuses a data directory without an embedded store: opening it would make one.
+// checkThere refuses a data directory without an embedded store, which opening it would make, and a backup, which it would change.
 func checkThere(c config.Config) error {
 	if c.Store != "" {
 		return nil
@@ -82,6 +82,9 @@ func checkThere(c config.Config) error {
 	entries, err := os.ReadDir(filepath.Join(c.Data, backupStore))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if _, err := os.Lstat(filepath.Join(c.Data, backupManifest)); err == nil {
+		return fmt.Errorf("%s is a backup: restore it into a data directory, and copy that", c.Data)
 	}
 	if len(entries) == 0 {
 		return fmt.Errorf("there is no store in %s", c.Data)
