@@ -143,7 +143,7 @@ func settings() []setting {
 			scalar(func(t target) *int64 { return &t.config.Limits.MessageSize }, positive(size))},
 		{"limits.recipients", "number", "1000", "Most recipients of one message.",
 			scalar(func(t target) *int { return &t.config.Limits.Recipients }, positive(number))},
-		{"limits.min_free", "size", `"64MiB"`, "Room on the disk of `data` below which mail is refused with 452 while everything else goes on. `0`: never.",
+		{"limits.min_free", "size", `"64MiB"`, "Room on the disk of `data` below which mail is refused with 452 while everything else goes on. `0`: never. Of a store in PostgreSQL the room is not known.",
 			scalar(func(t target) *int64 { return &t.config.Limits.MinFree }, size)},
 		{"limits.header_size", "size", `"256KiB"`, "Largest header of a message, 1 MiB at most; beyond it 552.",
 			scalar(func(t target) *int64 { return &t.config.Limits.HeaderSize }, atMost(maxHeaderSize, positive(size)))},
