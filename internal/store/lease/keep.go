@@ -79,14 +79,21 @@ func beat(at time.Time) []byte { return binary.BigEndian.AppendUint64(nil, uint6
 // end is when a lease ends for its holder that was taken or renewed at began.
 func (l *Lease) end(began time.Time) time.Time { return began.Add(l.o.Length - l.o.Length/margin) }
 
-// keep renews the lease and looks after the others.
+// keep renews the lease and looks after the others; at once where it ran out while the store was away, since until then the node
+// takes no mail.
 func (l *Lease) keep(ctx context.Context) {
 	tick := time.NewTicker(l.o.Length / beats)
 	defer tick.Stop()
+	back, cancel := l.o.Store.Watch(keys.Nobody())
+	defer cancel()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-back:
+			if l.Alive() {
+				continue
+			}
 		case <-tick.C:
 		}
 		err := l.renew(ctx)
@@ -103,6 +110,9 @@ func (l *Lease) keep(ctx context.Context) {
 func (l *Lease) renew(ctx context.Context) error {
 	began := time.Now()
 	number, epoch := l.Epoch()
+	if epoch == store.Absent { // it was taken for dead, and could not join anew when it learned that
+		return l.claim(ctx)
+	}
 	var b store.Batch
 	b.Check(keys.Node(number), epoch)
 	b.Put(keys.Beat(number), beat(began))

@@ -32,6 +32,7 @@ type line struct {
 	store.Store
 	cut    atomic.Bool
 	before func(b *store.Batch) // is called before a batch is committed; may be nil
+	tear   atomic.Bool          // it is cut when a commit meets a conflict
 }
 
 func (l *line) Commit(ctx context.Context, b *store.Batch) (store.Result, error) {
@@ -41,7 +42,11 @@ func (l *line) Commit(ctx context.Context, b *store.Batch) (store.Result, error)
 	if l.cut.Load() {
 		return store.Result{}, store.ErrUnavailable
 	}
-	return l.Store.Commit(ctx, b)
+	result, err := l.Store.Commit(ctx, b)
+	if errors.Is(err, store.ErrConflict) && l.tear.Swap(false) {
+		l.cut.Store(true)
+	}
+	return result, err
 }
 
 func (l *line) Snapshot() (store.Snapshot, error) {
@@ -381,6 +386,29 @@ func TestCutOff(t *testing.T) {
 		defer one.leave(t)
 		if one.Number() == slice || !one.Alive() {
 			t.Errorf("it is node %d, alive: %v", one.Number(), one.Alive())
+		}
+	})
+}
+
+// TestCutOffAgain: a node that learns that it was taken for dead, and then loses the store again before it is another one, becomes that
+// later, also when nothing is left of what it was.
+func TestCutOffAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, st store.Store) {
+		one, two := join(t, st, "one"), join(t, st, "two")
+		defer one.leave(t)
+		defer two.leave(t)
+		one.cut.Store(true)
+		time.Sleep(time.Minute)
+		one.tear.Store(true)
+		one.cut.Store(false)
+		for !one.cut.Load() {
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		one.cut.Store(false)
+		time.Sleep(10 * time.Second)
+		if _, err := one.mail(t); err != nil || !one.Alive() {
+			t.Errorf("node %d is alive: %v; it takes mail: %v", one.Number(), one.Alive(), err)
 		}
 	})
 }
