@@ -191,6 +191,29 @@ func TestCutUnderLoad(t *testing.T) {
 	l.settle(t, n)
 }
 
+// TestStuckBetweenHalves: a node that gets no replies any more, while it holds locks, holds up others for some seconds only.
+func TestStuckBetweenHalves(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, postgres.Options{Writers: 1})
+	other := openStore(t, postgres.Options{URL: n.server.URL(n.schema)})
+	if err := put(n, "key"); err != nil {
+		t.Fatal(err)
+	}
+	n.proxy.deaf.Lock()
+	stuck := make(chan error, 1)
+	go func() { stuck <- put(n, "key") }()
+	waitFor(t, "locks", func() bool {
+		return len(n.server.Query(t, "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'waybill writer%' AND state = 'idle in transaction'")) == 1
+	})
+	if err := put(other, "key"); err != nil {
+		t.Errorf("another node: %v", err)
+	}
+	n.proxy.deaf.Unlock()
+	if err := <-stuck; err != nil {
+		t.Errorf("the node that was stuck: %v", err)
+	}
+}
+
 // TestServerRefuses: whatever keeps the server from taking a commit is told in one line, and is over by itself.
 func TestServerRefuses(t *testing.T) {
 	t.Parallel()

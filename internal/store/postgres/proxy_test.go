@@ -13,7 +13,8 @@ type proxy struct {
 	t      *testing.T
 	l      net.Listener
 	server string
-	away   atomic.Bool // nobody is let through any more
+	away   atomic.Bool  // nobody is let through any more
+	deaf   sync.RWMutex // while it is locked no reply gets through
 
 	mu    sync.Mutex
 	conns map[net.Conn]net.Conn // the store's side and the server's
@@ -133,9 +134,11 @@ func (p *proxy) toStore(near, far net.Conn) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := far.Read(buf)
+		p.deaf.RLock()
 		p.mu.Lock()
 		silent := p.silent[near]
 		p.mu.Unlock()
+		p.deaf.RUnlock()
 		if err != nil || silent { // the reply is there, so the server has done it
 			p.drop(near)
 			return

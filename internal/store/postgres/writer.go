@@ -13,6 +13,10 @@ import (
 const (
 	// attempts is how often a group is tried that others disturb.
 	attempts = 12
+	// idleTimeout is how long the server waits for the second half, while locks are held. A node that is frozen or cut off
+	// between the halves must hold up the others for less than their lock_timeout, or what they want with those keys fails, and
+	// for less than a lease lasts, or nobody can take its work over.
+	idleTimeout = "5s"
 	// lockTimeout bounds the first half of a transaction, which may be cancelled.
 	lockTimeout = 30 * time.Second
 	// keepChanges is for how long a writer's changes can be read by other nodes; one that comes later sees a gap.
@@ -67,7 +71,7 @@ func (w *writer) connect(ctx context.Context) error {
 		_ = l.send(ctx, &request{statement: terminate, params: [][]byte{[]byte(nameOf(w.ghost))}})
 		w.ghost = 0
 	}
-	err = l.exec(ctx, fmt.Sprintf("SET application_name = '%s'; SET idle_in_transaction_session_timeout = '30s'", nameOf(id)))
+	err = l.exec(ctx, fmt.Sprintf("SET application_name = '%s'; SET idle_in_transaction_session_timeout = '%s'", nameOf(id), idleTimeout))
 	if code(err) == "42704" { // an engine that has no such setting
 		err = nil
 	}
