@@ -176,19 +176,20 @@ func (n *Node) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepInterval)
 	defer tick.Stop()
 	var expired time.Time
+	worthTelling := func(err error) bool { return err != nil && ctx.Err() == nil && n.engine.Healthy() == nil } // else the store has
 	for {
-		if _, err := n.mailboxes.Purge(ctx); err != nil && ctx.Err() == nil {
+		if _, err := n.mailboxes.Purge(ctx); worthTelling(err) {
 			n.logger.Warn("the mail of removed accounts could not be deleted", "error", err)
 		}
-		if _, err := n.bodies.Sweep(ctx, draftLife); err != nil && ctx.Err() == nil {
+		if _, err := n.bodies.Sweep(ctx, draftLife); worthTelling(err) {
 			n.logger.Warn("bodies could not be swept", "error", err)
 		}
 		if now := time.Now(); now.Sub(expired) >= expireInterval {
 			expired = now
-			if err := n.directory.ForgetForwards(ctx, now); err != nil && ctx.Err() == nil {
+			if err := n.directory.ForgetForwards(ctx, now); worthTelling(err) {
 				n.logger.Warn("old reverse-paths could not be deleted", "error", err)
 			}
-			if err := n.trail.Expire(ctx, now.Add(-trailLife-n.config.Queue.Expire)); err != nil && ctx.Err() == nil {
+			if err := n.trail.Expire(ctx, now.Add(-trailLife-n.config.Queue.Expire)); worthTelling(err) {
 				n.logger.Warn("old waybills could not be deleted", "error", err)
 			}
 		}

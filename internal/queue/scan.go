@@ -113,7 +113,7 @@ func (q *Queue) isDue(due, now time.Time) bool {
 }
 
 func (q *Queue) scanFailed(ctx context.Context, now time.Time, err error) time.Time {
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && q.Store.Healthy() == nil { // else the store has said so itself
 		q.Logger.Warn("the due index could not be read", "error", err)
 	}
 	return now.Add(scanPause)
