@@ -27,13 +27,13 @@ type member struct {
 	lines []*line // to the hosts of the database
 }
 
-// newNodes starts n nodes, on the empty schema that a parameter of the URL names, and makes an account. The database has
+// newNodes starts n nodes, with further lines of configuration, on the empty schema that a parameter of the URL names, and makes an account. The database has
 // several hosts where it has a standby.
-func newNodes(t *testing.T, n int, parameters []string, hosts ...*pgtest.Server) *nodes {
+func newNodes(t *testing.T, n int, further string, parameters []string, hosts ...*pgtest.Server) *nodes {
 	t.Helper()
 	c := &nodes{t: t, out: newSink(t)}
-	further := fmt.Sprintf("[queue]\nretry = [\"1s\"]\nconnections = %d\n[relay]\ntrusted = [\"127.0.0.1/32\"]\n[[route]]\ndomains = [%q]\nvia = [%q]\n",
-		connectionsToSink, sinkDomain, c.out.address)
+	further = fmt.Sprintf("[queue]\nretry = [\"1s\"]\nconnections = %d\n[relay]\ntrusted = [\"127.0.0.1/32\"]\n[[route]]\ndomains = [%q]\nvia = [%q]\n",
+		connectionsToSink, sinkDomain, c.out.address) + further
 	for i := range n {
 		m := &member{name: fmt.Sprintf("node %d", i)}
 		var addresses []string
@@ -44,6 +44,11 @@ func newNodes(t *testing.T, n int, parameters []string, hosts ...*pgtest.Server)
 		m.server = configure(t, hosts[0].URLAt(strings.Join(addresses, ","), pgtest.Password, parameters...), further)
 		c.all = append(c.all, m)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			c.logs()
+		}
+	})
 	c.all[0].do(0, "store", "migrate")
 	for _, m := range c.all {
 		m.start()
@@ -53,10 +58,10 @@ func newNodes(t *testing.T, n int, parameters []string, hosts ...*pgtest.Server)
 }
 
 // onSharedDatabase is newNodes on the tests' own database, which they leave alone.
-func onSharedDatabase(t *testing.T, n int) *nodes {
+func onSharedDatabase(t *testing.T, n int, further ...string) *nodes {
 	t.Helper()
 	emptyDatabase(t) // which makes the server
-	return newNodes(t, n, []string{databases.server.Schema(t)}, databases.server)
+	return newNodes(t, n, strings.Join(further, ""), []string{databases.server.Schema(t)}, databases.server)
 }
 
 // line sets the lines of a node to the database.
@@ -79,7 +84,6 @@ func (c *nodes) until(what string, within time.Duration, is func() bool) time.Du
 	began := time.Now()
 	for !is() {
 		if time.Since(began) > within {
-			c.logs()
 			c.t.Fatalf("not within %s: %s", within, what)
 		}
 		time.Sleep(20 * time.Millisecond)

@@ -45,7 +45,6 @@ func (l letters) read(t *testing.T, c *nodes, user string) {
 		return
 	}
 	if err != nil {
-		c.logs()
 		t.Fatal(err)
 	}
 	defer client.Close()
@@ -140,7 +139,6 @@ func (c *nodes) awaitThere(where string, want map[string]bool, look func() map[s
 			return found
 		}
 		if time.Now().After(deadline) {
-			c.logs()
 			c.t.Fatalf("%s lacks %d of %d acknowledged messages: %v", where, len(lost), len(want), lost[:min(len(lost), 10)])
 		}
 	}

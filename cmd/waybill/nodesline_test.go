@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ type lineState int
 const (
 	lineOpen   lineState = iota
 	lineSilent           // nothing passes, nobody is told; what was sent arrives when the line is open again
+	lineDeaf             // so it is with what the database says
 	lineCut              // every connection is reset, and new ones too
 )
 
@@ -64,7 +66,7 @@ func (l *line) join(near *net.TCPConn) {
 		return
 	}
 	defer l.end(near)
-	if !l.passes() {
+	if !l.passes(lineSilent) {
 		return
 	}
 	conn, err := net.Dial("tcp", l.to)
@@ -76,8 +78,8 @@ func (l *line) join(near *net.TCPConn) {
 		return
 	}
 	var both sync.WaitGroup
-	both.Go(func() { l.carry(far, near) })
-	both.Go(func() { l.carry(near, far) })
+	both.Go(func() { l.carry(far, near, lineSilent) })
+	both.Go(func() { l.carry(near, far, lineSilent, lineDeaf) })
 	both.Wait()
 }
 
@@ -105,13 +107,13 @@ func reset(end *net.TCPConn) {
 	end.Close()
 }
 
-// carry copies what comes, in one direction, and then ends both.
-func (l *line) carry(to, from *net.TCPConn) {
+// carry copies what comes, in one direction, but not in those states, and then ends both.
+func (l *line) carry(to, from *net.TCPConn, not ...lineState) {
 	defer l.end(to)
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
-		if !l.passes() {
+		if !l.passes(not...) {
 			return
 		}
 		if n > 0 {
@@ -125,13 +127,13 @@ func (l *line) carry(to, from *net.TCPConn) {
 	}
 }
 
-// passes waits as long as the line is silent, and says whether it is open then.
-func (l *line) passes() bool {
+// passes waits as long as the line is in such a state, and says whether it is not cut then.
+func (l *line) passes(not ...lineState) bool {
 	l.mu.Lock()
-	for l.state == lineSilent {
+	for slices.Contains(not, l.state) {
 		l.changed.Wait()
 	}
-	open, delay := l.state == lineOpen, l.delay
+	open, delay := l.state != lineCut, l.delay
 	l.mu.Unlock()
 	time.Sleep(delay)
 	return open
