@@ -18,7 +18,7 @@ func TestNodeFrozen(t *testing.T) {
 	t.Parallel()
 	dots, chunks := newHolding(t, "SIZE"), newHolding(t, "CHUNKING")
 	route := "[[route]]\ndomains = [%q]\nvia = [%q]\n"
-	c := onSharedDatabase(t, 2, fmt.Sprintf(route+route, "dots.test", dots.address, "chunks.test", chunks.address))
+	c := onSharedDatabase(t, 2, settings{routes: fmt.Sprintf(route+route, "dots.test", dots.address, "chunks.test", chunks.address)})
 	load := c.load("f", 2)
 	sleeper := c.all[0]
 	ids := map[string]mail.ID{}

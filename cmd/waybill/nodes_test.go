@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -27,21 +28,28 @@ type member struct {
 	lines []*line // to the hosts of the database
 }
 
-// newNodes starts n nodes, with further lines of configuration, on the empty schema that a parameter of the URL names, and makes an account. The database has
-// several hosts where it has a standby.
-func newNodes(t *testing.T, n int, further string, parameters []string, hosts ...*pgtest.Server) *nodes {
+// settings are what nodes have in common.
+type settings struct {
+	retry      string // after how long what could not be delivered is tried again; "": 1s
+	routes     string // further lines of the configuration
+	hosts      []*pgtest.Server
+	parameters []string // of the database's URL
+}
+
+// newNodes starts n nodes, on an empty schema, and makes an account. The database has several hosts where it has a standby.
+func newNodes(t *testing.T, n int, s settings) *nodes {
 	t.Helper()
 	c := &nodes{t: t, out: newSink(t)}
-	further = fmt.Sprintf("[queue]\nretry = [\"1s\"]\nconnections = %d\n[relay]\ntrusted = [\"127.0.0.1/32\"]\n[[route]]\ndomains = [%q]\nvia = [%q]\n",
-		connectionsToSink, sinkDomain, c.out.address) + further
+	further := fmt.Sprintf("[queue]\nretry = [%q]\nconnections = %d\n[relay]\ntrusted = [\"127.0.0.1/32\"]\n[[route]]\ndomains = [%q]\nvia = [%q]\n%s",
+		cmp.Or(s.retry, "1s"), connectionsToSink, sinkDomain, c.out.address, s.routes)
 	for i := range n {
 		m := &member{name: fmt.Sprintf("node %d", i)}
 		var addresses []string
-		for _, host := range hosts {
+		for _, host := range s.hosts {
 			l := newLine(t, fmt.Sprintf("127.0.0.1:%d", host.Port))
 			m.lines, addresses = append(m.lines, l), append(addresses, l.address())
 		}
-		m.server = configure(t, hosts[0].URLAt(strings.Join(addresses, ","), pgtest.Password, parameters...), further)
+		m.server = configure(t, s.hosts[0].URLAt(strings.Join(addresses, ","), pgtest.Password, s.parameters...), further)
 		c.all = append(c.all, m)
 	}
 	t.Cleanup(func() {
@@ -58,10 +66,11 @@ func newNodes(t *testing.T, n int, further string, parameters []string, hosts ..
 }
 
 // onSharedDatabase is newNodes on the tests' own database, which they leave alone.
-func onSharedDatabase(t *testing.T, n int, further ...string) *nodes {
+func onSharedDatabase(t *testing.T, n int, s settings) *nodes {
 	t.Helper()
 	emptyDatabase(t) // which makes the server
-	return newNodes(t, n, strings.Join(further, ""), []string{databases.server.Schema(t)}, databases.server)
+	s.hosts, s.parameters = []*pgtest.Server{databases.server}, []string{databases.server.Schema(t)}
+	return newNodes(t, n, s)
 }
 
 // line sets the lines of a node to the database.

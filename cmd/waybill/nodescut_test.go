@@ -11,7 +11,7 @@ import (
 // are told to come again; the third takes over what they had in the queue; and when they are back they are nodes with other numbers.
 func TestNodesCutOff(t *testing.T) {
 	t.Parallel()
-	c := onSharedDatabase(t, 3)
+	c := onSharedDatabase(t, 3, settings{})
 	refused, silent := c.all[0], c.all[1]
 	load := c.load("c", 2)
 	load.await(c, 30)

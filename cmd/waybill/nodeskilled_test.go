@@ -11,7 +11,7 @@ import (
 // had in the queue, and nothing that was acknowledged is lost.
 func TestNodesKilled(t *testing.T) {
 	t.Parallel()
-	c := onSharedDatabase(t, 3)
+	c := onSharedDatabase(t, 3, settings{})
 	load := c.load("k", 2)
 	var left []*estate
 	for round := range kills(t) {

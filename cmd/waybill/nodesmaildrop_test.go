@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"testing"
 	"time"
 
@@ -16,13 +15,18 @@ import (
 // the node was taken for dead, deletes nothing.
 func TestNodesShareMaildrops(t *testing.T) {
 	t.Parallel()
-	c := onSharedDatabase(t, 3)
+	c := onSharedDatabase(t, 3, settings{})
 	const bob = "bob@example.test"
 	c.all[0].addAccount(bob)
 	cut, dies, lives := c.all[0], c.all[1], c.all[2]
 	for i := range 3 {
-		c.sent(c.all[i], testUser, i+1)
-		c.sent(c.all[i], bob, i+1)
+		send(t, c.all[i].server, "--to", bob)
+		next := c.all[(i+1)%3]
+		for _, user := range []string{testUser, bob} {
+			if there := c.uidls(next, user); len(there) != i+1 {
+				t.Errorf("of %d messages %s sees %d at once", i+1, next.name, len(there))
+			}
+		}
 	}
 	same := c.uidls(lives, testUser)
 	if other := c.uidls(dies, testUser); !maps.Equal(same, other) {
@@ -63,16 +67,6 @@ func TestNodesShareMaildrops(t *testing.T) {
 	}
 	if now := c.uidls(cut, bob); len(now) != 3 {
 		t.Errorf("bob has %v", now)
-	}
-}
-
-// sent sends a message at a node, and wants to see it at the next one at once, as the n-th.
-func (c *nodes) sent(m *member, user string, n int) {
-	c.t.Helper()
-	send(c.t, m.server, "--to", user)
-	next := c.all[(slices.Index(c.all, m)+1)%len(c.all)]
-	if there := c.uidls(next, user); len(there) != n {
-		c.t.Errorf("%d messages are seen at %s, want %d", len(there), next.name, n)
 	}
 }
 
