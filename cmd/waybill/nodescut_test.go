@@ -13,6 +13,7 @@ func TestNodesCutOff(t *testing.T) {
 	t.Parallel()
 	c := onSharedDatabase(t, 3, settings{})
 	refused, silent := c.all[0], c.all[1]
+	c.all[2].lines[0].slow(20 * time.Millisecond) // and who has to do it all is far away
 	load := c.load("c", 2)
 	load.await(c, 30)
 	ofRefused, ofSilent := c.leave(load, refused, "wait-refused"), c.leave(load, silent, "wait-silent")
