@@ -51,22 +51,13 @@ func (r *Reader) WriteTo(w io.Writer) (written int64, err error) {
 // Last returns the last n octets of the message, fewer if it is shorter, and reads no other parts of it. Afterwards the
 // reader goes on where it was.
 func (r *Reader) Last(n int) ([]byte, error) {
-	at, err := r.body.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return nil, err
-	}
 	ofBody := min(int64(n), r.body.Size())
 	ofPrefix := min(n-int(ofBody), len(r.prefix))
-	last := append(make([]byte, 0, n), r.prefix[len(r.prefix)-ofPrefix:]...)
-	last = last[:ofPrefix+int(ofBody)]
-	if _, err := r.body.Seek(-ofBody, io.SeekEnd); err != nil {
-		return nil, err
-	}
-	if _, err := io.ReadFull(r.body, last[ofPrefix:]); err != nil {
+	end, err := r.body.Last(int(ofBody))
+	if err != nil {
 		return nil, fmt.Errorf("the end of the message: %w", err)
 	}
-	_, err = r.body.Seek(at, io.SeekStart)
-	return last, err
+	return append(r.prefix[len(r.prefix)-ofPrefix:len(r.prefix):len(r.prefix)], end...), nil
 }
 
 // Close implements io.Closer.

@@ -118,6 +118,16 @@ func TestLostObject(t *testing.T) {
 	if n, err := read(); n != headSize+objectSize || !errors.Is(err, record.ErrCorrupt) {
 		t.Error(n, err)
 	}
+	end := func() error {
+		r, err := s.Open(t.Context(), body)
+		if err == nil {
+			_, err = r.Last(2)
+		}
+		return err
+	}
+	if err := end(); !errors.Is(err, record.ErrCorrupt) || bucket.Healthy() != nil {
+		t.Error("the end of an object that is too short:", err)
+	}
 	if sizes, err := s.ObjectSizes(t.Context(), body); err != nil || fmt.Sprint(sizes) != "[1048576 5]" {
 		t.Error(sizes, err)
 	}
@@ -126,6 +136,9 @@ func TestLostObject(t *testing.T) {
 	}
 	if n, err := read(); n != headSize+objectSize || !errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrUnavailable) {
 		t.Error(n, err)
+	}
+	if err := end(); !errors.Is(err, store.ErrNotFound) {
+		t.Error("the end of an object that is lost:", err)
 	}
 	if sizes, err := s.ObjectSizes(t.Context(), body); err != nil || fmt.Sprint(sizes) != "[1048576 -1]" {
 		t.Error(sizes, err)

@@ -18,6 +18,7 @@ import (
 type Objects interface {
 	Put(ctx context.Context, key string, data []byte) error
 	Get(ctx context.Context, key string, into []byte) error
+	GetEnd(ctx context.Context, key string, size int64, into []byte) error
 	Delete(ctx context.Context, key string) error
 	List(ctx context.Context, prefix, after string) (found []objects.Object, more bool, err error)
 }
@@ -135,15 +136,34 @@ func (s *Bodies) getObject(ctx context.Context, body Body, n uint32, into []byte
 		into = make([]byte, size)
 	}
 	into = into[:size]
-	switch err := s.objects.Get(ctx, objectKey(body.ID, n), into); {
-	case errors.Is(err, objects.ErrNotFound):
-		return nil, fmt.Errorf("read object %d of body %s: %w: %w", n, body.ID, err, store.ErrNotFound)
-	case errors.Is(err, objects.ErrCorrupt):
-		return nil, fmt.Errorf("read object %d of body %s: %w: %w", n, body.ID, err, record.ErrCorrupt)
-	case err != nil:
-		return nil, fmt.Errorf("body %s: %w", body.ID, unavailable(err))
+	if err := s.objects.Get(ctx, objectKey(body.ID, n), into); err != nil {
+		return nil, lostObject(err, body, n)
 	}
 	return into, nil
+}
+
+// getEnd reads the last octets of a body that is in objects, if they are all in the last one; ok is false if they are not.
+func (s *Bodies) getEnd(ctx context.Context, body Body, into []byte) (ok bool, err error) {
+	n := body.parts() - 1
+	size := body.ChunkSize(n)
+	if s.objects == nil || !body.InObjects || size < int64(len(into)) || len(into) == 0 {
+		return false, nil
+	}
+	if err := s.objects.GetEnd(ctx, objectKey(body.ID, n), size, into); err != nil {
+		return true, lostObject(err, body, n)
+	}
+	return true, nil
+}
+
+// lostObject says what it means that an object could not be read.
+func lostObject(err error, body Body, n uint32) error {
+	switch {
+	case errors.Is(err, objects.ErrNotFound):
+		return fmt.Errorf("read object %d of body %s: %w: %w", n, body.ID, err, store.ErrNotFound)
+	case errors.Is(err, objects.ErrCorrupt):
+		return fmt.Errorf("read object %d of body %s: %w: %w", n, body.ID, err, record.ErrCorrupt)
+	}
+	return fmt.Errorf("body %s: %w", body.ID, unavailable(err))
 }
 
 // ObjectSizes returns how many octets each object of a body has, the first at 0, as far as they are there: -1 for one that is missing. Errors:

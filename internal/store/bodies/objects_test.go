@@ -85,6 +85,7 @@ func TestObjectsRoundTrip(t *testing.T) {
 				t.Fatalf("%d of %d inline: body %+v", size, inline, body)
 			}
 			checkContent(t, s, body, append(prefix, content...))
+			checkEnd(t, s, body, append(prefix, content...))
 			wantObjects, wantChunks := 0, 1+(max(size-headSize, 0)+chunkSize-1)/chunkSize
 			if body.InObjects {
 				wantObjects, wantChunks = int((size-headSize+objectSize-1)/objectSize), 1
@@ -103,6 +104,25 @@ func TestObjectsRoundTrip(t *testing.T) {
 		sweep(t, s)
 		if left := objectsIn(t, bucket); len(left) > 0 || count(t, st, []byte("body/"))+count(t, st, keys.Drafts())+count(t, st, keys.Sweeps()) > 0 {
 			t.Errorf("left: %v", left)
+		}
+	}
+}
+
+// checkEnd reads ends of different lengths, amid other reading.
+func checkEnd(t *testing.T, s *bodies.Bodies, body bodies.Body, want []byte) {
+	t.Helper()
+	r, err := s.Open(t.Context(), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for i, n := range []int{0, 1, 2, 100, 300} {
+		if got, err := r.Last(n); err != nil || !bytes.Equal(got, want[len(want)-n:]) {
+			t.Errorf("%+v: the last %d octets are %q, %v", body, n, got, err)
+		}
+		next := make([]byte, 10)
+		if _, err := io.ReadFull(r, next); err != nil || !bytes.Equal(next, want[10*i:10*i+10]) {
+			t.Errorf("%+v: after the last %d octets %q comes, %v", body, n, next, err)
 		}
 	}
 }

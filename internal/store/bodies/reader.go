@@ -110,6 +110,22 @@ func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
+// Last returns the last n octets, of which there must be as many, and reads no more than it must: of an object only these, which are then not held
+// against its checksum. Afterwards the reader goes on where it was.
+func (r *Reader) Last(n int) ([]byte, error) {
+	last := make([]byte, n)
+	if ok, err := r.s.getEnd(r.ctx, r.body, last); ok || err != nil {
+		return last, err
+	}
+	at := r.offset
+	defer func() { r.offset = at }()
+	if _, err := r.Seek(-int64(n), io.SeekEnd); err != nil {
+		return nil, err
+	}
+	_, err := io.ReadFull(r, last)
+	return last, err
+}
+
 // Close implements io.Closer. It always succeeds.
 func (r *Reader) Close() error {
 	r.closed, r.chunk = true, nil

@@ -69,6 +69,8 @@ func (b *Bucket) explainReply(r minio.ErrorResponse) *failure {
 	switch r.Code {
 	case "NoSuchKey", "NotFound":
 		return &failure{about: anObject, kind: r.Code, text: ErrNotFound.Error(), cause: ErrNotFound}
+	case "InvalidRange":
+		return &failure{about: anObject, kind: r.Code, text: "it is shorter than it must be: " + ErrCorrupt.Error(), cause: ErrCorrupt}
 	case "NoSuchBucket":
 		f.text = fmt.Sprintf("there is no bucket %q at %s; create it, or name another one in bodies", b.o.Bucket, b.o.Endpoint.Host)
 	case "SignatureDoesNotMatch":

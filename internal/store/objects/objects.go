@@ -153,6 +153,27 @@ func (b *Bucket) Get(ctx context.Context, key string, into []byte) error {
 	})
 }
 
+// GetEnd reads the last octets of an object that has size octets of data, as many as into has room for. They are not held against the checksum, which is
+// that of the whole. Errors: those of Get.
+func (b *Bucket) GetEnd(ctx context.Context, key string, size int64, into []byte) error {
+	return b.do(ctx, b.reading, "read the end of", key, func(ctx context.Context) error {
+		var o minio.GetObjectOptions
+		if err := o.SetRange(size-int64(len(into)), size-1); err != nil {
+			return err
+		}
+		body, info, _, err := b.client.GetObject(ctx, b.o.Bucket, b.o.Prefix+key, o)
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		if info.Size != int64(len(into)) {
+			return fmt.Errorf("of its last %d octets there are %d: %w", len(into), info.Size, ErrCorrupt)
+		}
+		_, err = io.ReadFull(body, into)
+		return err
+	})
+}
+
 // Delete removes an object, which need not be there.
 func (b *Bucket) Delete(ctx context.Context, key string) error {
 	err := b.do(ctx, b.pruning, "delete", key, func(ctx context.Context) error {
