@@ -9,6 +9,7 @@ missing=""
 [ -x /usr/sbin/postfix ] || missing="$missing postfix"
 [ -x /usr/lib/dovecot/lmtp ] || missing="$missing dovecot-lmtpd"
 [ -x /usr/lib/dovecot/pop3 ] || missing="$missing dovecot-pop3d"
+if ! command -v postgres >/dev/null 2>&1 && ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then missing="$missing postgresql"; fi
 command -v strace >/dev/null || missing="$missing strace"
 [ -z "$missing" ] || scripts/apt-install.sh $missing
 
@@ -17,7 +18,8 @@ go build -o bin/bench ./scripts/bench
 waybill=()
 if [ -d cmd/waybill ]; then
 	go build -o bin/waybill ./cmd/waybill
-	waybill=(-waybill "$PWD/bin/waybill")
+	go test -c -o bin/postgres.test ./internal/store/postgres # its benchmark has the bare writer
+	waybill=(-waybill "$PWD/bin/waybill" -commits "$PWD/bin/postgres.test")
 fi
 as_root=()
 if [ "$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then as_root=(sudo -n env "PATH=$PATH"); fi

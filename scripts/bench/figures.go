@@ -15,6 +15,9 @@ type figure struct {
 	measure func(ctx context.Context, o options, s server) ([]value, error)
 	only    string // the one server that can be measured; "": all
 	asked   bool   // measured only if it is named
+
+	// tables measures what makes tables of its own, after the others; nil: measure is used.
+	tables func(ctx context.Context, o options, servers []server) (string, error)
 }
 
 // value is a cell of the table.
@@ -45,6 +48,7 @@ var figures = []figure{
 	{name: "bigbox", measure: bigboxFigure},
 	{name: "deferred", measure: deferredFigure, only: nameWaybill},
 	{name: "soak", measure: soakFigure, only: nameWaybill, asked: true},
+	{name: "nodes", tables: nodesFigure},
 }
 
 // wanted says whether a figure is one of those that are named, by how they begin; without a name those that are not only
@@ -74,8 +78,31 @@ func checkNames(names string) error {
 // figureTime bounds one figure of one server.
 const figureTime = 20 * time.Minute
 
-// runFigures measures the further figures on each server and returns the table.
+// runFigures measures the further figures and returns their tables.
 func runFigures(ctx context.Context, o options, servers []server) (string, error) {
+	var all []string
+	if slices.ContainsFunc(figures, func(f figure) bool { return f.measure != nil && f.wanted(o.figure) }) {
+		table, err := compare(ctx, o, servers)
+		if err != nil {
+			return "", err
+		}
+		all = append(all, table)
+	}
+	for _, f := range figures {
+		if f.tables == nil || !f.wanted(o.figure) {
+			continue
+		}
+		tables, err := f.tables(ctx, o, servers)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", f.name, err)
+		}
+		all = append(all, tables)
+	}
+	return strings.Join(all, "\n"), nil
+}
+
+// compare measures the figures that all servers have alike on each of them, and returns the table.
+func compare(ctx context.Context, o options, servers []server) (string, error) {
 	var b strings.Builder
 	b.WriteString("| |")
 	for _, s := range servers {
@@ -83,7 +110,7 @@ func runFigures(ctx context.Context, o options, servers []server) (string, error
 	}
 	b.WriteString(timesHead(servers) + "\n|---|" + strings.Repeat("---:|", len(servers)) + timesRule(servers) + "\n")
 	for _, f := range figures {
-		if !f.wanted(o.figure) {
+		if f.measure == nil || !f.wanted(o.figure) {
 			continue
 		}
 		columns := make([][]value, len(servers))

@@ -93,8 +93,14 @@ func (c *connection) giveUp(err error) error {
 	return err
 }
 
+// inTurn is the address for the i-th of several: an address may be a list, with commas between.
+func inTurn(address string, i int) string {
+	list := strings.Split(address, ",")
+	return list[i%len(list)]
+}
+
 // send delivers n messages over o.sessions connections at a time, each kept for all its messages unless o.single, and
-// adds to filed how many went to each mailbox. It returns the time from the dot to its reply for each message.
+// adds to filed how many went to each mailbox. The sessions take the addresses in turn. It returns the time from the dot to its reply for each message.
 func send(ctx context.Context, o options, address string, n int, lines []byte, filed *[mailboxes]int) ([]time.Duration, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -103,7 +109,7 @@ func send(ctx context.Context, o options, address string, n int, lines []byte, f
 	replies := make([][]time.Duration, o.sessions)
 	for i := range o.sessions {
 		wg.Go(func() {
-			times, err := session(ctx, o, address, lines, func() int { return int(next.Add(1)) - 1 }, n)
+			times, err := session(ctx, o, inTurn(address, i), lines, func() int { return int(next.Add(1)) - 1 }, n)
 			if err != nil {
 				cancel(fmt.Errorf("session %d: %w", i, err))
 			}
@@ -263,7 +269,7 @@ func awaitDelivery(ctx context.Context, address string, filed [mailboxes]int) er
 	for range 4 {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < mailboxes; i = int(next.Add(1)) - 1 {
-				if err := awaitMailbox(ctx, address, i, filed[i]); err != nil {
+				if err := awaitMailbox(ctx, inTurn(address, i), i, filed[i]); err != nil {
 					cancel(fmt.Errorf("mailbox %s: %w", mailbox(i), err))
 					return
 				}

@@ -30,6 +30,7 @@ type options struct {
 	figure   string // only these of the further figures, and nothing else
 	deferred int    // messages of the figure with a full queue
 	soak     int    // messages of the soak
+	nodes    nodesOptions
 }
 
 func main() {
@@ -45,7 +46,11 @@ func main() {
 	flag.IntVar(&postfixMessages, "postfix-messages", 4000, "messages in a round of Postfix + Dovecot")
 	flag.StringVar(&o.only, "only", "", "measure only the `server` whose name begins so")
 	flag.BoolVar(&o.all, "all", true, "also measure the further loads and idle sessions")
-	flag.StringVar(&o.figure, "figure", "", "measure only the further figures whose `names`, with commas between, begin so: relay, pop3, latency, fanout, bigbox, deferred, soak")
+	flag.StringVar(&o.figure, "figure", "", "measure only the further figures whose `names`, with commas between, begin so: relay, pop3, latency, fanout, bigbox, deferred, soak, nodes")
+	flag.IntVar(&o.nodes.messages, "node-messages", 10_000, "`messages` in a round of nodes on PostgreSQL")
+	flag.StringVar(&o.nodes.stored, "stored", "10000,100000", "`numbers` of stored messages, growing, at which a node on PostgreSQL is measured")
+	flag.IntVar(&o.nodes.takeovers, "takeovers", 5, "how often a node is killed and its mail taken over by another")
+	flag.StringVar(&o.nodes.commits, "commits", "", "the test `binary` of waybill's PostgreSQL engine; without it the bare writer is left out")
 	flag.IntVar(&o.deferred, "deferred", 100_000, "deferred `messages` in the queue, for that figure")
 	flag.IntVar(&o.soak, "soak", 1_000_000, "`messages` of -figure soak")
 	flag.BoolVar(&o.keep, "keep", false, "keep the servers' directories, with their logs")

@@ -29,6 +29,7 @@ type measurement struct {
 	cpu       float64 // seconds per 1,000 messages, of all the server's processes, until it is quiet again
 	written   float64 // octets written to the disk per message, likewise
 	memory    int64   // octets, highest sum of proportional set sizes seen
+	database  float64 // CPU seconds per 1,000 messages, of cpu, that were PostgreSQL's
 	generator float64 // CPU seconds per 1,000 messages that this program took from the server
 }
 
@@ -140,6 +141,7 @@ func measure(ctx context.Context, o options, s server, n int) (measurement, erro
 		cpu:       (u.end.cpu - u.begin.cpu).Seconds() / perThousand,
 		written:   float64(u.end.written-u.begin.written) / float64(n),
 		memory:    u.peak,
+		database:  (u.end.database - u.begin.database).Seconds() / perThousand,
 		generator: own.Seconds() / perThousand,
 	}, nil
 }

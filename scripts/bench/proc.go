@@ -71,8 +71,9 @@ func readProcess(pid int) (process, error) {
 
 // usage is what the processes of a server have used so far.
 type usage struct {
-	cpu     time.Duration
-	written int64 // octets sent towards the disk, those of ended processes included (proc(5), write_bytes)
+	cpu      time.Duration
+	database time.Duration // of it, that of the processes of PostgreSQL
+	written  int64         // octets sent towards the disk, those of ended processes included (proc(5), write_bytes)
 }
 
 // servers are the descendants of the generator without itself.
@@ -87,7 +88,11 @@ func serverProcesses(generator int) []process {
 func usageOf(processes []process) usage {
 	var u usage
 	for _, p := range processes {
-		u.cpu += time.Duration(p.ticks) * 10 * time.Millisecond
+		cpu := time.Duration(p.ticks) * 10 * time.Millisecond
+		u.cpu += cpu
+		if p.name == "postgres" {
+			u.database += cpu
+		}
 		u.written += procNumber(p.pid, "io", "write_bytes:")
 	}
 	return u

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -41,6 +42,11 @@ type launch struct {
 
 	users int    // mailboxes; 0: mailboxes
 	sink  string // port on 127.0.0.1 to which mail for sinkDomain goes; "": there is none
+
+	// Of waybill alone:
+	host  string // its name; "": mail.bench.test
+	store string // URL of its store; "": the embedded one
+	retry string // pause after a failed attempt; "": longer than any figure takes
 }
 
 // mailboxes is how many mailboxes the server has.
@@ -70,8 +76,9 @@ const (
 
 // running is a started server.
 type running struct {
-	smtp, pop3 string // addresses
+	smtp, pop3 string // addresses, of several nodes with commas between
 	processes  []*exec.Cmd
+	end        func() error // what is to be done when they have ended; nil: nothing
 }
 
 // available returns the servers that can run here and, for the others, what is missing.
@@ -164,23 +171,30 @@ func (w waybill) version() string {
 }
 
 func (w waybill) start(ctx context.Context, l launch) (*running, error) {
-	ports, err := freePorts(2)
+	config, ports, err := w.configure(ctx, l)
 	if err != nil {
-		return nil, err
-	}
-	resolver, err := answerNothing(ctx)
-	if err != nil {
-		return nil, err
-	}
-	config := filepath.Join(l.dir, "waybill.toml")
-	values := map[string]string{"Dir": l.dir, "Domain": domain, "SMTP": ports[0], "POP3": ports[1], "Resolver": resolver, "Sink": l.sinkPort(), "Dead": deadPort}
-	if err := expand("waybill.toml.tmpl", config, values); err != nil {
 		return nil, err
 	}
 	if err := w.addAccounts(ctx, config, l.mailboxes()); err != nil {
 		return nil, err
 	}
 	return w.serve(ctx, l, config, ports)
+}
+
+// configure writes a configuration to l.dir. ports are those of SMTP and POP3.
+func (w waybill) configure(ctx context.Context, l launch) (config string, ports []string, err error) {
+	if ports, err = freePorts(2); err != nil {
+		return "", nil, err
+	}
+	resolver, err := answerNothing(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	config = filepath.Join(l.dir, "waybill.toml")
+	return config, ports, expand("waybill.toml.tmpl", config, map[string]string{
+		"Host": cmp.Or(l.host, "mail."+domain), "Dir": l.dir, "Store": l.store, "Domain": domain, "SMTP": ports[0], "POP3": ports[1],
+		"Resolver": resolver, "Retry": cmp.Or(l.retry, "12h"), "Sink": l.sinkPort(), "Dead": deadPort,
+	})
 }
 
 func (w waybill) addAccounts(ctx context.Context, config string, n int) error {
@@ -221,7 +235,7 @@ func (r *running) run(l launch, command ...string) error {
 
 // await returns r once both ports greet, or stops everything.
 func (r *running) await(ctx context.Context, err error) (*running, error) {
-	for _, address := range []string{r.smtp, r.pop3} {
+	for address := range strings.SplitSeq(r.smtp+","+r.pop3, ",") {
 		if err == nil {
 			err = awaitGreeting(ctx, address)
 		}
@@ -284,6 +298,10 @@ func (r *running) stop() error {
 		}
 	}
 	r.processes = nil
+	if r.end != nil {
+		err = errors.Join(err, r.end())
+		r.end = nil
+	}
 	return err
 }
 
@@ -335,10 +353,11 @@ func output(command string, args ...string) string {
 // logTail is the end of every log in dir, to be shown with an error.
 func logTail(dir string) string {
 	files, _ := filepath.Glob(filepath.Join(dir, "*.log"))
+	ofNodes, _ := filepath.Glob(filepath.Join(dir, "*", "*.log"))
 	var b strings.Builder
-	for _, file := range files {
+	for _, file := range append(files, ofNodes...) {
 		data, _ := os.ReadFile(file)
-		fmt.Fprintf(&b, "--- %s\n%s\n", filepath.Base(file), data[max(0, len(data)-2000):])
+		fmt.Fprintf(&b, "--- %s\n%s\n", strings.TrimPrefix(file, dir), data[max(0, len(data)-2000):])
 	}
 	return b.String()
 }

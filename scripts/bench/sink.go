@@ -18,6 +18,9 @@ type relaySink struct {
 	taken atomic.Int64
 	want  atomic.Int64
 	full  chan time.Time // when the wanted number was taken
+
+	// hear is told who names a recipient, and answers; nil: answerTo.
+	hear atomic.Pointer[func(client, recipient string) string]
 }
 
 // newSink listens until ctx is done.
@@ -61,6 +64,7 @@ func (s *relaySink) serve(conn net.Conn) {
 	defer conn.Close()
 	in, out := bufio.NewReaderSize(conn, 64<<10), bufio.NewWriter(conn)
 	out.WriteString("220 sink ESMTP\r\n")
+	client := ""
 	accepted := 0 // recipients of the transaction
 	for {
 		if in.Buffered() == 0 && out.Flush() != nil {
@@ -73,7 +77,7 @@ func (s *relaySink) serve(conn net.Conn) {
 		word, rest, _ := strings.Cut(strings.TrimRight(string(line), "\r\n"), " ")
 		switch strings.ToUpper(word) {
 		case "EHLO":
-			accepted = 0
+			client, accepted = rest, 0
 			out.WriteString("250-sink\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 8BITMIME\r\n")
 		case "DATA":
 			if accepted == 0 { // with 354 a client that did not wait would have to send a lone dot (RFC 2920 §3.1)
@@ -105,7 +109,7 @@ func (s *relaySink) serve(conn net.Conn) {
 				out.WriteString("250 go on\r\n")
 			}
 		case "RCPT":
-			answer := answerTo(rest)
+			answer := s.answer(client, rest)
 			if strings.HasPrefix(answer, "250") {
 				accepted++
 			}
@@ -121,6 +125,13 @@ func (s *relaySink) serve(conn net.Conn) {
 			out.WriteString("250 ok\r\n")
 		}
 	}
+}
+
+func (s *relaySink) answer(client, rest string) string {
+	if hear := s.hear.Load(); hear != nil {
+		return (*hear)(client, rest)
+	}
+	return answerTo(rest)
 }
 
 // answerTo refuses some recipients for good, and some for now.

@@ -50,7 +50,7 @@ func TestSinkCountsWhatItTook(t *testing.T) {
 func TestFiguresByName(t *testing.T) {
 	t.Parallel()
 	for names, want := range map[string]string{
-		"": "relay pop3 latency fanout bigbox deferred", "pop3": "pop3", "po,rel": "relay pop3", "soak,f": "fanout soak", "s": "", "deferred,": "deferred",
+		"": "relay pop3 latency fanout bigbox deferred nodes", "pop3": "pop3", "po,rel": "relay pop3", "soak,f": "fanout soak", "s": "", "deferred,": "deferred",
 	} {
 		var got []string
 		for _, f := range figures {

@@ -98,7 +98,7 @@ func cpuTime() time.Duration {
 }
 
 func measure(b *testing.B, server *pgtest.Server, callers int, commit func(n int64, body []byte) error) {
-	body := text(8 << 10)
+	body := content(8 << 10)
 	b.SetBytes(8 << 10)
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -129,6 +129,18 @@ func logged(b *testing.B, server *pgtest.Server) float64 {
 		b.Fatal(err)
 	}
 	return n
+}
+
+// content is text, or what cannot be compressed if WAYBILL_BENCH_CONTENT is random.
+func content(size int) []byte {
+	if os.Getenv("WAYBILL_BENCH_CONTENT") != "random" {
+		return text(size)
+	}
+	b := make([]byte, size)
+	for i := range b {
+		b[i] = byte(rand.Uint32())
+	}
+	return b
 }
 
 // text is like a letter: words, which repeat.
