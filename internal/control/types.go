@@ -121,9 +121,9 @@ type StoreNode struct {
 	Number uint16    `json:"number"`
 	Name   string    `json:"name"` // its host name
 	Joined time.Time `json:"joined"`
-	Beat   time.Time `json:"beat"`  // when it last showed that it is alive, by its own clock
+	Beat   time.Time `json:"beat"`            // when it last showed that it is alive, by its own clock
 	Taken  []string  `json:"taken,omitempty"` // names of the nodes that have left or died whose mail it looks after
-	Asked  bool      `json:"asked"` // it is the one that gives this answer
+	Asked  bool      `json:"asked"`           // it is the one that gives this answer
 }
 
 // DomainChange is a new domain, or what is to be different about one; nil stays as it is.
