@@ -29,31 +29,49 @@ func (c *storeMigrateCommand) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	if conf.Store == "" {
-		return c.print(std, "the embedded store has no tables to migrate", postgres.Migration{})
+		return c.print(std, "the embedded store is brought up to date whenever it is opened; there is nothing to migrate", migrated{})
 	}
-	done, err := postgres.Migrate(ctx, string(conf.Store))
+	tables, err := postgres.Migrate(ctx, string(conf.Store))
 	if err != nil {
 		return err
 	}
-	if _, err := node.UpgradeStore(ctx, conf, slog.New(slog.DiscardHandler)); err != nil {
+	form, err := node.UpgradeStore(ctx, conf, slog.New(slog.DiscardHandler))
+	if err != nil {
 		return err
 	}
-	return c.print(std, conf.Store.String()+": "+inWords(done), done)
+	done := migrated{tables.From, tables.To, form, layout.Current}
+	return c.print(std, conf.Store.String()+": "+done.inWords(), done)
 }
 
-func inWords(m postgres.Migration) string {
+// migrated is what was brought to what: the schema of the tables, 0 if there were none, and the form of the keys in them, 0 if
+// there were none.
+type migrated struct {
+	From     int64 `json:"from"`
+	To       int64 `json:"to"`
+	FromForm int   `json:"fromForm"`
+	ToForm   int   `json:"toForm"`
+}
+
+func (m migrated) inWords() string {
+	words := fmt.Sprintf("the tables are brought from schema %d to %d", m.From, m.To)
 	switch m.From {
 	case m.To:
-		return fmt.Sprintf("the tables have schema %d, as this release wants them; nothing was changed", m.To)
+		words = fmt.Sprintf("the tables have schema %d, as this release wants them", m.To)
 	case 0:
-		return fmt.Sprintf("the tables are made, with schema %d", m.To)
+		words = fmt.Sprintf("the tables are made, with schema %d", m.To)
 	}
-	return fmt.Sprintf("the tables are brought from schema %d to %d", m.From, m.To)
+	switch {
+	case m.FromForm != 0 && m.FromForm != m.ToForm:
+		return words + fmt.Sprintf("; the keys in them are brought from form %d to %d", m.FromForm, m.ToForm)
+	case m.From == m.To:
+		return words + "; nothing was changed"
+	}
+	return words
 }
 
-func (c *storeMigrateCommand) print(std streams, words string, m postgres.Migration) error {
+func (c *storeMigrateCommand) print(std streams, words string, m migrated) error {
 	if c.JSON {
-		return json.NewEncoder(std.out).Encode(map[string]int64{"from": m.From, "to": m.To})
+		return json.NewEncoder(std.out).Encode(m)
 	}
 	_, err := fmt.Fprintln(std.out, words)
 	return err
