@@ -396,7 +396,7 @@ C (unknown command)
 S -ERR unknown command
 C AUTH PLAIN ***
 S -ERR usage: AUTH mechanism [initial-response]
-C AUTH PLAIN ***
+C AUTH PLAIN
 S + 
 C ***
 S -ERR that is not what the mechanism demands (PLAIN: identity NUL login NUL password)

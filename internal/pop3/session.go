@@ -158,12 +158,10 @@ func (s *session) heard(c command, verb, rest string) {
 	switch {
 	case c.do == nil:
 		text = "(unknown command)"
+	case verb == "AUTH":
+		text = dialogue.RedactAuth(strings.Fields(rest))
 	case c.secret:
-		text += " ***"
-		// Of AUTH the mechanism is shown; what stands in its place may be the password.
-		if words := strings.Fields(rest); verb == "AUTH" && len(words) > 0 && strings.EqualFold(words[0], "PLAIN") {
-			text = "AUTH PLAIN ***"
-		}
+		text += " " + dialogue.Redacted
 	case rest != "":
 		text += " " + rest
 	}

@@ -14,29 +14,13 @@ import (
 )
 
 // redacted stands for what must not be written down.
-const redacted = "***"
+const redacted = dialogue.Redacted
 
 // The challenges of LOGIN.
 const (
 	challengeUsername = "VXNlcm5hbWU6" // "Username:"
 	challengePassword = "UGFzc3dvcmQ6" // "Password:"
 )
-
-// redactAuth returns an AUTH command with those arguments as it may be shown: the mechanism, if it is one, and
-// nothing else.
-func redactAuth(arguments []string) string {
-	if len(arguments) == 0 {
-		return "AUTH"
-	}
-	switch mechanism := strings.ToUpper(arguments[0]); mechanism {
-	case "PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "XOAUTH2", "OAUTHBEARER", "EXTERNAL", "NTLM":
-		if len(arguments) > 1 {
-			return "AUTH " + mechanism + " " + redacted
-		}
-		return "AUTH " + mechanism
-	}
-	return "AUTH " + redacted
-}
 
 // auth runs a SASL exchange (RFC 4954 §4).
 func (s *session) auth(ctx context.Context, argument string) mail.Status {

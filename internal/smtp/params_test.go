@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"waybill/internal/dialogue"
 	"waybill/internal/mail"
 )
 
@@ -154,8 +155,8 @@ func FuzzCommand(f *testing.F) {
 			t.Fatalf("ParseCommand(%q) = %q, %q", line, verb, argument)
 		}
 		words := strings.Fields(argument)
-		if r := redactAuth(words); !strings.HasSuffix(r, redacted) && len(words) > 0 && r != "AUTH "+strings.ToUpper(words[0]) {
-			t.Fatalf("redactAuth(%q) = %q", argument, r)
+		if r := dialogue.RedactAuth(words); !strings.HasSuffix(r, redacted) && len(words) > 0 && r != "AUTH "+strings.ToUpper(words[0]) {
+			t.Fatalf("RedactAuth(%q) = %q", argument, r)
 		}
 		name, err := ParseHello(argument)
 		if err != nil {

@@ -270,7 +270,7 @@ func (s *session) note(line []byte, verb string, known bool) {
 	words := strings.Fields(text)
 	switch {
 	case len(words) > 0 && strings.EqualFold(words[0], "AUTH"):
-		text, s.hush = redactAuth(words[1:]), true
+		text, s.hush = dialogue.RedactAuth(words[1:]), true
 	case s.hush || strings.Contains(strings.ToUpper(text), "AUTH"):
 		text, s.hush = "(a line that is no command)", true
 	}
