@@ -33,7 +33,8 @@ type settings struct {
 	retry      string // after how long what could not be delivered is tried again; "": 1s
 	routes     string // further lines of the configuration
 	hosts      []*pgtest.Server
-	parameters []string // of the database's URL
+	parameters []string        // of the database's URL
+	clocks     []time.Duration // how far those of the nodes are ahead; nil: they are right
 }
 
 // newNodes starts n nodes, on an empty schema, and makes an account. The database has several hosts where it has a standby.
@@ -42,6 +43,10 @@ func newNodes(t *testing.T, n int, s settings) *nodes {
 	c := &nodes{t: t, out: newSink(t)}
 	further := fmt.Sprintf("[queue]\nretry = [%q]\nconnections = %d\n[relay]\ntrusted = [\"127.0.0.1/32\"]\n[[route]]\ndomains = [%q]\nvia = [%q]\n%s",
 		cmp.Or(s.retry, "1s"), connectionsToSink, sinkDomain, c.out.address, s.routes)
+	program := ""
+	if s.clocks != nil {
+		program = wrongClocked(t)
+	}
 	for i := range n {
 		m := &member{name: fmt.Sprintf("node %d", i)}
 		var addresses []string
@@ -50,6 +55,9 @@ func newNodes(t *testing.T, n int, s settings) *nodes {
 			m.lines, addresses = append(m.lines, l), append(addresses, l.address())
 		}
 		m.server = configure(t, s.hosts[0].URLAt(strings.Join(addresses, ","), pgtest.Password, s.parameters...), further)
+		if s.clocks != nil {
+			m.program, m.env = program, []string{clockSetting(s.clocks[i])}
+		}
 		c.all = append(c.all, m)
 	}
 	t.Cleanup(func() {

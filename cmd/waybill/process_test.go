@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -67,6 +68,8 @@ type server struct {
 	config, dir                                string
 	smtp, submission, submissions, pop3, pop3s string
 	flags                                      []string            // of serve
+	program                                    string              // "": the program under test
+	env                                        []string            // besides that of the test
 	as                                         *syscall.Credential // whom it runs as; nil: as the test
 	process                                    *exec.Cmd
 	log                                        *syncBuffer
@@ -137,7 +140,8 @@ func (s *server) start() {
 		s.t.Fatal(err)
 	}
 	s.log = &syncBuffer{}
-	s.process = exec.Command(path, append([]string{"serve", "--config", s.config}, s.flags...)...)
+	s.process = exec.Command(cmp.Or(s.program, path), append([]string{"serve", "--config", s.config}, s.flags...)...)
+	s.process.Env = append(os.Environ(), s.env...)
 	s.process.Stderr = s.log
 	if s.as != nil {
 		s.process.SysProcAttr = &syscall.SysProcAttr{Credential: s.as}
