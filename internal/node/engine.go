@@ -27,6 +27,8 @@ type engine interface {
 	Shared() bool
 	DiskFree() (uint64, error)
 	Checkpoint(dir string) error
+	// Abandon ends every wait for a store that is elsewhere. Nothing but Close makes sense after it.
+	Abandon()
 }
 
 // local is what the embedded engine can do besides.
@@ -61,6 +63,13 @@ func (o *opened) Checkpoint(dir string) error {
 		return disk.Checkpoint(dir)
 	}
 	return ErrElsewhere
+}
+
+// Abandon implements engine. A disk answers, or fails.
+func (o *opened) Abandon() {
+	if remote, ok := o.Store.(interface{ Abandon() }); ok {
+		remote.Abandon()
+	}
 }
 
 // Close closes the store, and lets others have the data directory.

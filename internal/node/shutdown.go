@@ -11,9 +11,11 @@ import (
 const trailTime = 5 * time.Second
 
 // Shutdown stops listening everywhere at once, lets what is under way finish until ctx is done, and closes the store. The
-// sessions get three quarters of the time, so that the queue has some left for its attempts.
+// sessions get three quarters of the time, so that the queue has some left for its attempts. A store that does not answer gets a
+// little more, for outcomes to be recorded, and is waited for no longer.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.draining.Store(true)
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(trailTime, n.engine.Abandon) })()
 	n.logins.Guard.Hurry()
 	errs := n.endSessions(ctx)
 	if n.control != nil {

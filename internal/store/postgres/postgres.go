@@ -333,17 +333,23 @@ func (s *Store) Close() error {
 		if !s.drained() {
 			s.err = fmt.Errorf("close the store: %w", errStuck)
 		}
-		s.cancel()
-		s.links.Range(func(l, _ any) bool {
-			l.(*link).cut()
-			return true
-		})
+		s.Abandon()
 		s.working.Wait()
 		close(s.quit)
 		<-s.kept
 		s.readers.close()
 	})
 	return s.err
+}
+
+// Abandon ends every wait for the server, for good: those who wait get ErrUnavailable, or ErrUnknown where a COMMIT is on its way. For a
+// process that must end although the server does not answer: nothing but Close makes sense after it.
+func (s *Store) Abandon() {
+	s.cancel()
+	s.links.Range(func(l, _ any) bool {
+		l.(*link).cut()
+		return true
+	})
 }
 
 // drained waits for the writers to end, and tells whether they have.

@@ -115,7 +115,7 @@ func (r *readers) done(n *snapshot) {
 	go func() {
 		defer r.ending.Done()
 		defer func() { <-r.slots }()
-		ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+		ctx, cancel := context.WithTimeout(r.s.ctx, readTimeout)
 		defer cancel()
 		if n.l.lost() || n.l.send(ctx, &request{statement: rollback}) != nil {
 			n.l.close()
