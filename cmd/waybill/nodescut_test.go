@@ -36,6 +36,7 @@ func TestNodesCutOff(t *testing.T) {
 	time.Sleep(time.Until(began.Add(outage(t))))
 	c.backAgain(load, numbers, refused, silent)
 	load.end()
+	c.all[2].lines[0].slow(0)
 	load.check(c)
 	for _, m := range c.all {
 		m.expectFewLines()

@@ -7,31 +7,43 @@ import (
 	"time"
 )
 
-// TestNodesKilled: nodes die one after another under load, and come back with their data or without; the others take over what they
+// TestNodesKilled: nodes die one after another under load, and come back with their data or without; who is left takes over what they
 // had in the queue, and nothing that was acknowledged is lost.
 func TestNodesKilled(t *testing.T) {
 	t.Parallel()
 	c := onSharedDatabase(t, 3, settings{})
 	load := c.load("k", 2)
-	var left []*estate
-	for round := range kills(t) {
-		load.await(c, 30)
-		victim := c.all[(round+rand.IntN(2))%len(c.all)]
-		e := c.leave(load, victim, fmt.Sprintf("wait-%d", round))
-		victim.kill()
-		e.open()
-		left = append(left, e)
-		time.Sleep(rand.N(4 * time.Second)) // it may be back before others know that it was gone, or after
-		if round%2 == 1 {
-			victim.forget()
+	for first, rounds := 0, kills(t); first < rounds; first += killsAtOnce {
+		// Whoever is to miss the others has to live longer than a lease lasts.
+		survivor := rand.IntN(len(c.all))
+		var left []*estate
+		for round := first; round < min(first+killsAtOnce, rounds); round++ {
+			victim := c.all[(survivor+1+rand.IntN(len(c.all)-1))%len(c.all)]
+			left = append(left, c.killed(load, victim, round))
 		}
-		victim.start()
-	}
-	for _, e := range left {
-		e.taken()
+		for _, e := range left {
+			e.taken()
+		}
 	}
 	load.end()
 	load.check(c)
+}
+
+// killsAtOnce is how many deaths there are before all that was left is to be delivered.
+const killsAtOnce = 4
+
+// killed kills a node that has mail in its queue, and starts it again, before the others know that it was gone or after.
+func (c *nodes) killed(load *senders, victim *member, round int) *estate {
+	load.await(c, 30)
+	e := c.leave(load, victim, fmt.Sprintf("wait-%d", round))
+	victim.kill()
+	e.open()
+	time.Sleep(rand.N(4 * time.Second))
+	if round%2 == 1 {
+		victim.forget()
+	}
+	victim.start()
+	return e
 }
 
 // estate is the mail that a node leaves in the queue. The sink takes it only after the node's end.
