@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"waybill/internal/control"
@@ -82,15 +83,28 @@ func queueItem(item *spool.Item) control.QueueItem {
 	return i
 }
 
+// managedAtOnce is how many messages are worked on at the same time: other nodes take half a second to answer.
+const managedAtOnce = 32
+
 // ManageQueue does something to messages, and returns those to which it could not be done.
 func (k *core) ManageQueue(ctx context.Context, ids []mail.ID, action spool.Action) (refused []control.Refusal, err error) {
-	for _, id := range ids {
-		if err := ctx.Err(); err != nil {
-			return refused, err
-		}
-		if err := k.queue.Manage(ctx, id, action); err != nil {
-			refused = append(refused, control.Refusal{ID: id, Reason: err.Error()})
+	errs := make([]error, len(ids))
+	var working sync.WaitGroup
+	free := make(chan struct{}, managedAtOnce)
+	for i, id := range ids {
+		free <- struct{}{}
+		working.Go(func() {
+			defer func() { <-free }()
+			if errs[i] = ctx.Err(); errs[i] == nil {
+				errs[i] = k.queue.Manage(ctx, id, action)
+			}
+		})
+	}
+	working.Wait()
+	for i, err := range errs {
+		if err != nil {
+			refused = append(refused, control.Refusal{ID: ids[i], Reason: err.Error()})
 		}
 	}
-	return refused, nil
+	return refused, ctx.Err()
 }

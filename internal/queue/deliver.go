@@ -39,7 +39,7 @@ func (q *Queue) deliverRemote(ctx context.Context, tasks []*task) {
 	var r report
 	if moved {
 		r.untried = true
-	} else if !q.Lease.Alive() { // somebody else may be at it
+	} else if !t.entry.valid() { // somebody else may be at it
 		r.brokenOff = true
 	} else if words, quiet := q.quiet(t.hop); quiet {
 		r.outcomes = same(a.Recipients, notTried.WithText("not tried: %s does not answer (%s)", a.NextHop, words))

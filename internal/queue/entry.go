@@ -21,6 +21,8 @@ type entry struct {
 	scanned   bool // the item came from the index
 	size      int  // recipients, as counted in Queue.recipients
 
+	valid func() bool // what the item says is so: no other node works on it. nil: for a round without attempts at others
+
 	mu      mutex // taken before Queue.mu
 	item    *spool.Item
 	began   time.Time     // this round
@@ -66,6 +68,7 @@ func newEntry(item *spool.Item) *entry {
 // plan makes the tasks of an item: its pending recipients by next hop and reverse-path. Those that memory has room for are then run.
 func (q *Queue) plan(item *spool.Item) (*entry, []*task) {
 	e := newEntry(item)
+	e.valid = q.Lease.Term(item.ID.Node())
 	var tasks []*task
 	byWay := make(map[way]*task, 1)
 	for i, r := range item.Recipients {
@@ -119,7 +122,7 @@ func (t *task) attemptOf() spool.Attempt {
 			}
 		}
 	}
-	return spool.Attempt{Item: view, Number: e.attempt, NextHop: t.nextHop, Recipients: pending}
+	return spool.Attempt{Item: view, Number: e.attempt, NextHop: t.nextHop, Recipients: pending, Valid: e.valid}
 }
 
 func cloneItem(item *spool.Item) *spool.Item {

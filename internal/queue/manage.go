@@ -13,7 +13,7 @@ import (
 	"waybill/internal/trail"
 )
 
-// conflictPause is how long whoever met a scan or an attempt that is being recorded waits before it looks again.
+// conflictPause is how long whoever met a scan or an attempt that is being recorded waits before it looks again, longer each time.
 const conflictPause = 5 * time.Millisecond
 
 // Errors of Manage.
@@ -34,11 +34,12 @@ var (
 // ended while one is. Errors: ErrNotQueued, ErrUnderWay, ErrNotHeld, ErrHeld, those of the store.
 func (q *Queue) Manage(ctx context.Context, id mail.ID, action spool.Action) error {
 	var err error
-	for range recordTries {
+	for try := range recordTries {
 		if err = q.manage(ctx, id, action); !errors.Is(err, store.ErrConflict) {
 			break
 		}
-		time.Sleep(conflictPause)
+		q.Lease.Doubt()
+		time.Sleep(conflictPause << min(try, 6))
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		err = ErrNotQueued
@@ -56,6 +57,11 @@ func (q *Queue) manage(ctx context.Context, id mail.ID, action spool.Action) err
 		return q.erase(ctx, id)
 	case err != nil:
 		return err
+	}
+	if action == spool.Drop || action == spool.Bounce {
+		if item, err = q.withdraw(ctx, item); err != nil {
+			return err
+		}
 	}
 	now := time.Now()
 	switch action {
@@ -102,7 +108,7 @@ func (q *Queue) reschedule(ctx context.Context, item *spool.Item, due time.Time,
 	ev := q.event(item, trail.Managed, time.Now())
 	ev.Text = what
 	q.Trail.Append(&b, item.ID, []trail.Event{ev})
-	q.nudge(&b, item.ID)
+	q.oursOrTell(&b, item.ID)
 	if _, err := q.Store.Commit(ctx, &b); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -188,6 +189,79 @@ func TestFrozenAttempt(t *testing.T) {
 		}
 		if nodes[0].inMemory() != 0 {
 			t.Error("the message is still in memory")
+		}
+	})
+}
+
+// TestRejoined: a node that was replaced and is one again under another number goes on with nothing of before: neither with an
+// attempt under way nor with one that waits.
+func TestRejoined(t *testing.T) {
+	var thaw chan struct{}
+	var wasValid, isValid atomic.Bool
+	among(t, func(nodes [3]*node) {
+		thaw = make(chan struct{})
+		nodes[0].options.RemoteWorkers = 1
+		nodes[0].remote.hold = func(_ context.Context, a spool.Attempt) {
+			wasValid.Store(a.Valid())
+			<-thaw
+			isValid.Store(a.Valid())
+		}
+	}, func(t *testing.T, nodes [3]*node) {
+		id := nodes[0].send("me@a.test", "you@b.test", "them@c.test")
+		time.Sleep(time.Second)
+		nodes[0].cut.Store(true)
+		time.Sleep(time.Minute)
+		nodes[0].cut.Store(false)
+		time.Sleep(10 * time.Second)
+		if !nodes[0].lease.Alive() || nodes[0].lease.Holds(id.Node()) {
+			t.Fatal("the node is not back under another number")
+		}
+		close(thaw)
+		time.Sleep(time.Minute)
+		if !wasValid.Load() || isValid.Load() {
+			t.Errorf("the attempt is valid when it begins: %t, and when the message is another's: %t", wasValid.Load(), isValid.Load())
+		}
+		if you, them := nodes[0].remote.tried("you@b.test"), nodes[0].remote.tried("them@c.test"); you+them != 1 {
+			t.Errorf("%d and %d attempts by the node that was replaced, which had begun one", you, them)
+		}
+		if you, them := attempts(nodes, "you@b.test"), attempts(nodes, "them@c.test"); you[1]+you[2] != 1 || them[1]+them[2] != 1 || nodes[0].load(id) != nil {
+			t.Errorf("attempts %v and %v", you, them)
+		}
+	})
+}
+
+// TestEndWhatIsUnderWay: a message that another node is attempting cannot be ended until that is over, and what comes of it counts.
+func TestEndWhatIsUnderWay(t *testing.T) {
+	for _, action := range []spool.Action{spool.Drop, spool.Bounce} {
+		t.Run(string(action), func(t *testing.T) { testEndWhatIsUnderWay(t, action) })
+	}
+}
+
+func testEndWhatIsUnderWay(t *testing.T, action spool.Action) {
+	var takes atomic.Int64
+	among(t, func(nodes [3]*node) {
+		for _, n := range nodes {
+			n.remote.hold = func(context.Context, spool.Attempt) { time.Sleep(time.Duration(takes.Load())) }
+		}
+	}, func(t *testing.T, nodes [3]*node) {
+		takes.Store(int64(3 * time.Second))
+		id := nodes[0].send("me@a.test", "short@b.test")
+		time.Sleep(time.Second)
+		if err := nodes[1].queue.Manage(t.Context(), id, action); !errors.Is(err, ErrNotQueued) {
+			t.Errorf("%s of a message that is delivered meanwhile: %v", action, err)
+		}
+		takes.Store(int64(time.Minute))
+		id = nodes[0].send("me@a.test", "long@b.test")
+		time.Sleep(time.Second)
+		if err := nodes[1].queue.Manage(t.Context(), id, action); !errors.Is(err, errNoAnswer) {
+			t.Errorf("%s of a message that is being delivered: %v", action, err)
+		}
+		if nodes[0].load(id).IsHeld() {
+			t.Error("what could not be ended is held")
+		}
+		time.Sleep(2 * time.Minute)
+		if got := attempts(nodes, "long@b.test"); got != [3]int{1, 0, 0} || nodes[0].load(id) != nil || nodes[1].local.tried("me@a.test") != 0 {
+			t.Errorf("attempts %v, or it is not over, or its sender was told", got)
 		}
 	})
 }

@@ -39,10 +39,12 @@ type Deliverer interface {
 type Lease interface {
 	// Holds says whether messages of that slice are this node's.
 	Holds(slice uint16) bool
-	// Alive says whether an attempt may begin: that no other node can have taken over.
-	Alive() bool
+	// Term returns what says whether no other node can have worked on messages of that slice since, nor can now.
+	Term(slice uint16) (valid func() bool)
 	// Fence makes the batch fail with store.ErrConflict unless messages of that slice are still this node's.
 	Fence(b *store.Batch, slice uint16)
+	// Doubt has it find out now whether Holds is right, since a batch was refused; false: it always is.
+	Doubt() bool
 	// Changed gets a value when Holds says something else than before.
 	Changed() <-chan struct{}
 }
@@ -115,6 +117,7 @@ type Queue struct {
 	wanted  time.Time             // the earliest time at which somebody wants a scan
 
 	kick    chan struct{}
+	nudged  chan struct{} // asks for a look at nudges
 	closing chan struct{} // closed when no further attempt is to start
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -149,7 +152,7 @@ func New(o Options) *Queue {
 	q := &Queue{
 		Options: o, schedule: newSchedule(o.Retry),
 		active: map[mail.ID]*entry{}, scanned: map[mail.ID]time.Time{}, left: map[mail.ID]struct{}{}, unreadable: map[mail.ID]bool{},
-		kick: make(chan struct{}, 1), closing: make(chan struct{}), stop: func() {},
+		kick: make(chan struct{}, 1), nudged: make(chan struct{}, 1), closing: make(chan struct{}), stop: func() {},
 	}
 	q.local = newLane(o.LocalWorkers, o.LocalGroup, func(string) (int, float64) { return o.LocalWorkers, 0 })
 	q.remote = newLane(o.RemoteWorkers, 1, o.Limits)
@@ -274,6 +277,7 @@ func (q *Queue) watchStore(ctx context.Context) {
 // then says.
 func (q *Queue) Recover() {
 	q.Spool.Forget()
+	q.lookForNudges()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	busy := func(t *task) bool { return t.entry.running > 0 }

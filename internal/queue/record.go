@@ -55,8 +55,7 @@ func (q *Queue) record(ctx context.Context, t *task, deliver func(*store.Batch) 
 	t.entry.lost = true
 }
 
-// errNotOurs: the message was taken over by another node, which attempts it again.
-var errNotOurs = errors.New("another node took the message over while this one tried to deliver it: it may be delivered twice")
+var errNotOurs = errors.New("another node took the message over")
 
 // tried is a report and why it was not recorded.
 type tried struct {
@@ -77,12 +76,32 @@ func (q *Queue) another(ctx context.Context, t *task, deliver func(*store.Batch)
 	case errors.Is(f.err, store.ErrLimit) && t.nextHop == localHop:
 		return q.narrow(ctx, t, deliver), nil
 	}
-	if errors.Is(f.err, store.ErrConflict) && !t.managed && !q.Lease.Holds(t.entry.id.Node()) {
-		return nil, errNotOurs
-	}
 	q.Logger.Warn("outcome not recorded yet", "message", t.entry.id, "error", f.err)
-	return deliver, q.reload(ctx, t.entry, f.err)
+	before := t.entry.item.Version
+	err := q.reload(ctx, t.entry, f.err)
+	if err == nil && errors.Is(f.err, store.ErrConflict) && t.entry.item.Version == before && !t.managed {
+		err = q.isOurs(t)
+	}
+	return deliver, err
 }
+
+// isOurs finds out whether a message whose record is as it was is another node's by now: then nothing is recorded of it.
+func (q *Queue) isOurs(t *task) error {
+	if !q.Lease.Doubt() {
+		return nil
+	}
+	time.Sleep(doubtPause)
+	switch {
+	case q.Lease.Holds(t.entry.id.Node()):
+		return nil
+	case t.nextHop == localHop:
+		return errNotOurs
+	}
+	return fmt.Errorf("%w, which this one tried to deliver too: it may be delivered twice", errNotOurs)
+}
+
+// doubtPause is how long it may take to find out.
+const doubtPause = 250 * time.Millisecond
 
 // delayed is what is recorded where recording r panicked: who has the message has it, everybody else is tried again
 // later. In a mailbox it is not, since r's batch was dropped.

@@ -205,7 +205,7 @@ func (q *Queue) commit(ctx context.Context, b *store.Batch, settlements []*settl
 	}
 	for _, s := range settlements {
 		if s.task.managed { // an operator asks whatever node there is
-			q.nudge(b, s.item.ID)
+			q.oursOrTell(b, s.item.ID)
 		} else {
 			q.Lease.Fence(b, s.item.ID.Node())
 		}

@@ -19,7 +19,7 @@ func (d *delivery) eightBit(ctx context.Context) (bool, error) {
 	if d.octet != notLookedAt {
 		return d.octet == eightBit, nil
 	}
-	content, err := d.relay.Content(ctx, d.attempt.Item)
+	content, err := d.relay.Content(ctx, d.attempt)
 	if err != nil {
 		return false, err
 	}

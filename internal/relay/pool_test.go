@@ -48,7 +48,7 @@ func (h *hosts) relay(zone string) *Relay {
 			go func() { defer far.Close(); h.serve(far, n) }()
 			return near, nil
 		},
-		Content: func(context.Context, *spool.Item) (Content, error) {
+		Content: func(context.Context, spool.Attempt) (Content, error) {
 			return contentReader{bytes.NewReader([]byte(content))}, nil
 		},
 	})

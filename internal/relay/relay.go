@@ -49,7 +49,7 @@ type Options struct {
 	Hostname string // said in EHLO; never relayed to
 	Resolver Resolver
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error) // address is IP:port
-	Content  func(ctx context.Context, item *spool.Item) (Content, error)         // opens a message, once for each transaction
+	Content  func(ctx context.Context, a spool.Attempt) (Content, error)          // opens its message, once for each transaction
 	IsSelf   func(addr netip.AddrPort) bool                                       // mail to addr would come back to this server
 	Routes   Routes
 	Logger   *slog.Logger

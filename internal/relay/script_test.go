@@ -237,7 +237,7 @@ func runScript(t *testing.T, s script, certificate tls.Certificate) {
 	}
 	r := New(Options{
 		Hostname: "mail.a.test", Resolver: dnstest.InMemory(t, strings.Join(s.lines("dns"), "\n")+"\n"), Dial: n.dial,
-		Content: func(context.Context, *spool.Item) (Content, error) {
+		Content: func(context.Context, spool.Attempt) (Content, error) {
 			return contentReader{bytes.NewReader([]byte(content + s.furtherLine()))}, nil
 		},
 		Routes: s.routes(t, certificate),

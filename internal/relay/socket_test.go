@@ -90,7 +90,7 @@ func TestRealSockets(t *testing.T) {
 			var d net.Dialer
 			return d.DialContext(ctx, network, listener.Addr().String())
 		},
-		Content: func(context.Context, *spool.Item) (Content, error) {
+		Content: func(context.Context, spool.Attempt) (Content, error) {
 			return contentReader{bytes.NewReader(letter)}, nil
 		},
 	})

@@ -92,7 +92,7 @@ func (d *delivery) unreadable(err error) verdict {
 // transaction is one MAIL, RCPT…, DATA for the recipients at those positions. It returns those that the host would
 // take in a further transaction, and whether the connection is good for one; if not, those who are left know why.
 func (s *session) transaction(ctx context.Context, offered []int) (left []int, more bool) {
-	content, err := s.relay.Content(ctx, s.attempt.Item)
+	content, err := s.relay.Content(ctx, s.attempt)
 	if err != nil {
 		s.because(s.unreadable(err))
 		return nil, false

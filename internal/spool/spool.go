@@ -107,7 +107,10 @@ type Attempt struct {
 	Number     int // 1 for the first round
 	NextHop    string
 	Recipients []int // indexes into Item.Recipients
-	Passing    bool  // the item is in custody for the batch of this attempt only (Pass): nobody holds its body yet
+	// Valid says whether the message is still this node's: it is asked right before it is handed over to another server.
+	// nil: nobody else can have it.
+	Valid   func() bool
+	Passing bool // the item is in custody for the batch of this attempt only (Pass): nobody holds its body yet
 }
 
 // ReversePath is the one for these recipients, who all have the same.

@@ -12,7 +12,7 @@
 //	due/ slice2 micros8 message14                   empty                         spool        when it is to be attempted
 //	nudge/ slice2 message14                         empty                         queue        an operator did something to the message, on another node
 //	node/ number2                                   record                        lease        a node, and who works on its slice of due/
-//	beat/ number2                                   counter                       lease        that node is alive: it grows
+//	beat/ number2                                   micros8                       lease        that node was alive then, by its own clock
 //	maildrop/ account*                              record                        mailbox      a POP3 session has the maildrop to itself
 //	account/ domain* local*                         record                        directory    an account
 //	alias/ domain* local*                           record                        directory    an alias; local-part "*": the domain's catch-all

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -94,6 +95,7 @@ func (l *Lease) keep(ctx context.Context) {
 			if l.Alive() {
 				continue
 			}
+		case <-l.doubt:
 		case <-tick.C:
 		}
 		err := l.renew(ctx)
@@ -134,7 +136,10 @@ func (l *Lease) renew(ctx context.Context) error {
 	return nil
 }
 
-// look takes over what nobody works on.
+// grace is how long nobody is taken for dead after a node could not look: the others may take as long to find the store again.
+func (l *Lease) grace() time.Duration { return 2 * l.o.Length }
+
+// look sees what the node holds, and takes over what nobody works on.
 func (l *Lease) look(ctx context.Context) error {
 	snap, err := l.o.Store.Snapshot()
 	if err != nil {
@@ -147,8 +152,14 @@ func (l *Lease) look(ctx context.Context) error {
 	}
 	now := time.Now()
 	dead := l.see(n, now)
+	if l.o.Guest || !l.reconcile(n) {
+		return nil
+	}
 	dead[noNode] = true
 	if err := l.takeOver(ctx, n, dead); err != nil {
+		if l.o.Store.Healthy() == nil { // what was seen is as good as before: the batch looks at the beats once more
+			l.looked = time.Now()
+		}
 		return err
 	}
 	if now.Sub(l.tidied) < l.o.Length {
@@ -163,6 +174,9 @@ func (l *Lease) see(n nodes, now time.Time) (dead map[uint16]bool) {
 	dead = map[uint16]bool{}
 	// What was not looked at proves nothing: this node may have slept itself, or the store been away from all.
 	blind := now.Sub(l.looked) > l.o.Length/2
+	if blind && !l.looked.IsZero() {
+		l.patient = now.Add(l.grace())
+	}
 	l.looked = now
 	for _, m := range n.members {
 		h := m.holder
@@ -173,11 +187,32 @@ func (l *Lease) see(n nodes, now time.Time) (dead map[uint16]bool) {
 		switch {
 		case !known || blind || s.beat != n.beats[h]:
 			l.others[h] = sight{n.beats[h], now}
-		case now.Sub(s.since) > l.o.Length+l.o.Length/margin:
+		case now.Sub(s.since) > l.o.Length+l.o.Length/margin && now.After(l.patient):
 			dead[h] = true
 		}
 	}
 	return dead
+}
+
+// reconcile makes the node hold what the store says that it does: of a batch whose outcome it did not learn it may not know. It is
+// false if it is no member any more, which renew will find.
+func (l *Lease) reconcile(n nodes) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if epoch := l.held[l.number]; epoch == store.Absent || n.epochs[l.number] != epoch {
+		return false
+	}
+	held := map[uint16]store.Version{}
+	for slice, m := range n.members {
+		if m.holder == l.number {
+			held[slice] = n.epochs[slice]
+		}
+	}
+	if !maps.Equal(held, l.held) {
+		l.held = held
+		l.tell()
+	}
+	return true
 }
 
 // takeOver makes this node the holder of all slices of those who are dead.
@@ -200,10 +235,13 @@ func (l *Lease) takeOver(ctx context.Context, n nodes, dead map[uint16]bool) err
 		if h != noNode {
 			b.Check(keys.Beat(h), n.beats[h])
 			b.Delete(keys.Beat(h))
-			l.o.Logger.Warn("a node has died: its part of the queue is taken over", "node", h, "name", n.members[h].name)
 		}
-		if err := l.take(ctx, &b, taken); err != nil {
+		took, err := l.take(ctx, &b, taken)
+		if err != nil {
 			return err
+		}
+		if took && h != noNode {
+			l.o.Logger.Warn("a node has died: its part of the queue is taken over", "node", h, "name", n.members[h].name)
 		}
 		delete(l.others, h)
 	}
@@ -211,28 +249,27 @@ func (l *Lease) takeOver(ctx context.Context, n nodes, dead map[uint16]bool) err
 }
 
 // take commits a batch that makes this node the holder of slices. Another one may have been faster.
-func (l *Lease) take(ctx context.Context, b *store.Batch, taken []uint16) error {
+func (l *Lease) take(ctx context.Context, b *store.Batch, taken []uint16) (took bool, err error) {
 	number, epoch := l.Epoch()
 	b.Check(keys.Node(number), epoch)
 	b.ID = store.NewBatchID(time.Now())
 	result, err := l.o.Store.Commit(ctx, b)
 	if errors.Is(err, store.ErrConflict) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, slice := range taken {
 		l.held[slice] = result.Version
 	}
-	l.mu.Unlock()
 	l.tell()
-	return nil
+	return true, nil
 }
 
-// tidy takes slices over that have no node at all, or that were taken over by this one without its knowing, and ends those that
-// are empty.
+// tidy takes slices over that have no node at all, and ends those that are empty.
 func (l *Lease) tidy(ctx context.Context, snap store.Snapshot, n nodes) error {
 	found, err := sliced(snap)
 	if err != nil {
@@ -243,17 +280,14 @@ func (l *Lease) tidy(ctx context.Context, snap store.Snapshot, n nodes) error {
 	var taken []uint16
 	for _, slice := range found {
 		full[slice] = true
-		m, is := n.members[slice]
-		if is && (m.holder != l.number || l.Holds(slice)) {
+		if _, is := n.members[slice]; is {
 			continue
 		}
-		b.Check(keys.Node(slice), n.epochs[slice])
-		m.holder = l.number
-		b.Put(keys.Node(slice), m.encode())
+		b.Create(keys.Node(slice), member{holder: l.number}.encode())
 		taken = append(taken, slice)
 	}
 	if len(taken) > 0 {
-		if err := l.take(ctx, &b, taken); err != nil {
+		if _, err := l.take(ctx, &b, taken); err != nil {
 			return err
 		}
 	}
@@ -269,14 +303,14 @@ func (l *Lease) tidy(ctx context.Context, snap store.Snapshot, n nodes) error {
 
 // drop ends a slice that was found empty. Only its holder adds to a slice that has no node, and this one does not.
 func (l *Lease) drop(ctx context.Context, slice uint16, epoch store.Version) error {
+	l.mu.Lock()
+	delete(l.held, slice)
+	l.mu.Unlock()
 	var b store.Batch
 	b.Check(keys.Node(slice), epoch)
 	b.Delete(keys.Node(slice))
 	if _, err := l.o.Store.Commit(ctx, &b); err != nil && !errors.Is(err, store.ErrConflict) {
 		return err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.held, slice)
 	return nil
 }

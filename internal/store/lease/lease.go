@@ -14,14 +14,16 @@
 // A lease has no time in the store, and nobody compares two clocks. A node that has not seen another's beat change for longer
 // than a lease lasts, by its own clock and having looked all the time, takes over whatever that one holds: in one batch that checks
 // each epoch and the beat, and changes the epochs. The other one counts its lease from before the batch of its last beat, so by its own
-// clock it has run out by then; it begins no attempt, and ends none, unless it has time left (Alive).
+// clock it has run out by then; it begins no attempt, and ends none, unless it has time left and still holds the slice as it did
+// when it read the message (Term). A machine that was suspended learns that from its wall clock.
 //
 // A clock can be right and its reader late: a node may be stopped between looking and acting. Therefore whatever a node records
 // of a slice checks the epoch (Fence), and is refused if that has changed. So a message can be delivered twice in that case, but
 // never be lost, nor have two outcomes.
 //
 // A node whose lease was taken over joins anew, under another number. One that only could not reach the store goes on when it can
-// again, unless its lease was taken meanwhile. Nobody is taken for dead right after the store was away for all.
+// again, unless its lease was taken meanwhile. Nobody is taken for dead right after the store was away for all: whoever could
+// not look for a while gives the others time to find the store again.
 //
 // With a store that one process has to itself there is nothing to divide (Alone).
 package lease
@@ -45,6 +47,7 @@ import (
 type Options struct {
 	Store  store.Store
 	Name   string        // for operators: what the node is called
+	Guest  bool          // it delivers nothing, as a command: so it takes nothing over
 	Length time.Duration // of a lease; default 12 s. All nodes of a store must have the same
 	Logger *slog.Logger  // default: discards
 }
@@ -62,6 +65,7 @@ type Lease struct {
 	o       Options
 	alone   bool
 	changed chan struct{}
+	doubt   chan struct{}
 	stop    context.CancelFunc
 	running sync.WaitGroup
 
@@ -69,9 +73,12 @@ type Lease struct {
 	number uint16
 	held   map[uint16]store.Version // epochs of the slices that the node works on
 	until  time.Time                // its lease lasts
-	others map[uint16]sight         // what was seen of other nodes
-	looked time.Time                // when that was
-	tidied time.Time
+
+	// What keep alone uses.
+	others  map[uint16]sight // what was seen of other nodes
+	looked  time.Time        // when that was
+	patient time.Time        // nobody is taken for dead before
+	tidied  time.Time
 }
 
 // Alone returns the lease of the node with that number which has its store to itself, and there the slices of others too.
@@ -92,7 +99,7 @@ func Join(ctx context.Context, o Options) (*Lease, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	l := &Lease{o: o, changed: make(chan struct{}, 1), others: map[uint16]sight{}}
+	l := &Lease{o: o, changed: make(chan struct{}, 1), doubt: make(chan struct{}, 1), others: map[uint16]sight{}}
 	if err := l.claim(ctx); err != nil {
 		return nil, fmt.Errorf("join the nodes of the store: %w", err)
 	}
@@ -133,8 +140,34 @@ func (l *Lease) Alive() bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return time.Now().Before(l.until)
+	return l.lasts()
 }
+
+// lasts says whether the lease has time left. The one clock stands still while the machine is suspended, the other one can be set:
+// both must say so. l.mu is held.
+func (l *Lease) lasts() bool {
+	now := time.Now()
+	return now.Before(l.until) && now.Round(0).Before(l.until.Round(0))
+}
+
+// Term returns what says whether the node has held the slice all the time since, and its lease has time left: only then
+// whoever has read a message of the slice may act on it.
+func (l *Lease) Term(slice uint16) (valid func() bool) {
+	if l.alone {
+		return always
+	}
+	l.mu.Lock()
+	epoch, held := l.held[slice]
+	l.mu.Unlock()
+	return func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		now, still := l.held[slice]
+		return held && still && now == epoch && l.lasts()
+	}
+}
+
+func always() bool { return true }
 
 // Fence makes the batch fail, with store.ErrConflict, unless the node still holds the slice when it is applied.
 func (l *Lease) Fence(b *store.Batch, slice uint16) {
@@ -167,29 +200,71 @@ func (l *Lease) Epoch() (number uint16, version store.Version) {
 // Shared says whether other nodes may use the store.
 func (l *Lease) Shared() bool { return !l.alone }
 
+// Doubt has the node find out now whether its lease is as it believes: a batch with a Fence was refused. It says whether there is
+// anything to find out: that other nodes may use the store.
+func (l *Lease) Doubt() bool {
+	if l.alone {
+		return false
+	}
+	select {
+	case l.doubt <- struct{}{}:
+	default:
+	}
+	return true
+}
+
 // Changed gets a value when the node works on other slices than before.
 func (l *Lease) Changed() <-chan struct{} { return l.changed }
 
-// Leave ends the membership: other nodes take over at once what is left of the node's slices.
+// Leave ends the membership: other nodes take over at once what is left of the node's slices. If it cannot be done until ctx is
+// done they do so when the lease is over.
 func (l *Lease) Leave(ctx context.Context) error {
 	if l.alone {
 		return nil
 	}
 	l.stop()
-	l.running.Wait()
+	ended := make(chan struct{})
+	go func() { l.running.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		return fmt.Errorf("leave the nodes of the store: %w", ctx.Err())
+	}
 	l.mu.Lock()
 	l.until = time.Time{}
 	l.mu.Unlock()
-	var b store.Batch
-	for slice, epoch := range l.held {
-		b.Check(keys.Node(slice), epoch)
-		b.Put(keys.Node(slice), member{holder: noNode, name: l.o.Name}.encode())
-	}
-	b.Delete(keys.Beat(l.number))
-	if _, err := l.o.Store.Commit(ctx, &b); err != nil && !errors.Is(err, store.ErrConflict) { // else it was taken for dead
+	if err := l.release(ctx); err != nil {
 		return fmt.Errorf("leave the nodes of the store: %w", err)
 	}
 	return nil
+}
+
+// release gives back what the store says that the node holds.
+func (l *Lease) release(ctx context.Context) error {
+	snap, err := l.o.Store.Snapshot()
+	if err != nil {
+		return err
+	}
+	defer snap.Close()
+	n, err := read(snap)
+	if err != nil {
+		return err
+	}
+	if number, epoch := l.Epoch(); n.epochs[number] != epoch { // it was taken for dead
+		return nil
+	}
+	var b store.Batch
+	for slice, m := range n.members {
+		if m.holder != l.number {
+			continue
+		}
+		b.Check(keys.Node(slice), n.epochs[slice])
+		m.holder = noNode
+		b.Put(keys.Node(slice), m.encode())
+	}
+	b.Delete(keys.Beat(l.number))
+	_, err = l.o.Store.Commit(ctx, &b)
+	return err
 }
 
 // Member says whether the node of an epoch may still be at work. One that is no member never is again under that epoch.

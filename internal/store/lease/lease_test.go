@@ -354,7 +354,7 @@ func TestStoreAway(t *testing.T) {
 		}
 		for i, n := range nodes { // they do not find it again at the same time
 			n.cut.Store(false)
-			time.Sleep(time.Duration(i) * time.Second)
+			time.Sleep(time.Duration(i) * 20 * time.Second)
 		}
 		time.Sleep(time.Minute)
 		for i, n := range nodes {

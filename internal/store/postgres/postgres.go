@@ -105,7 +105,7 @@ type Options struct {
 	// of a commit; 0: 20 s.
 	Patience time.Duration
 	// ReopenPauses are the pauses before the attempts to reach a server that failed, the last one again and again.
-	// Empty: 100 ms, growing to 10 s.
+	// Empty: 100 ms, growing to 3 s.
 	ReopenPauses []time.Duration
 
 	schemas *schemas // nil: those of this release
@@ -193,7 +193,7 @@ func withDefaults(o Options) Options {
 	}
 	if len(o.ReopenPauses) == 0 {
 		o.ReopenPauses = []time.Duration{
-			100 * time.Millisecond, 300 * time.Millisecond, time.Second, 3 * time.Second, 10 * time.Second,
+			100 * time.Millisecond, 300 * time.Millisecond, time.Second, 3 * time.Second,
 		}
 	}
 	return o

@@ -117,7 +117,8 @@ func (w *writer) commit(g *group) {
 		for i, j := range g.jobs {
 			j.done <- outcomes[i]
 		}
-	case atFault(err) && len(g.jobs) > 1: // one of them is not to the server's liking: it alone fails
+	// One of them is not to the server's liking, or wants a key that somebody sits on: it alone fails.
+	case (atFault(err) || code(err) == "55P03") && len(g.jobs) > 1:
 		for _, j := range g.jobs {
 			w.commit(&group{jobs: []*job{j}, ranged: g.ranged})
 		}
