@@ -83,6 +83,7 @@ type Mailboxes struct {
 
 	mu     sync.Mutex
 	locked map[string]struct{} // accounts whose maildrop is open here
+	left   map[string]struct{} // accounts whose lock may have been left in the store
 
 	found   recentBoxes
 	purging sync.Mutex
@@ -90,7 +91,7 @@ type Mailboxes struct {
 
 // New returns the mailboxes in st, whose bodies are b, for the node that has that lease.
 func New(st store.Store, b *bodies.Bodies, l *lease.Lease) *Mailboxes {
-	return &Mailboxes{st: st, bodies: b, lease: l, locked: map[string]struct{}{}, found: recentBoxes{known: map[boxName]box{}}}
+	return &Mailboxes{st: st, bodies: b, lease: l, locked: map[string]struct{}{}, left: map[string]struct{}{}, found: recentBoxes{known: map[boxName]box{}}}
 }
 
 func canonical(name string) string {

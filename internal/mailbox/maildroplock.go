@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,13 +73,14 @@ func (l *Lock) write(ctx context.Context) error {
 	if held {
 		return ErrLocked
 	}
-	l.m.lease.Fence(&b, number)
+	b.Check(keys.Node(number), epoch)
 	b.Put(key, binary.AppendUvarint(binary.AppendUvarint([]byte{lockFormat}, uint64(number)), uint64(epoch)))
 	result, err := l.m.st.Commit(ctx, &b)
 	switch {
 	case errors.Is(err, store.ErrConflict): // somebody was faster
 		return ErrLocked
 	case err != nil:
+		l.m.leave(l.account) // it may be there all the same
 		return fmt.Errorf("lock the maildrop of %s: %w", l.account, err)
 	}
 	l.version = result.Version
@@ -149,8 +152,7 @@ func (l *Lock) Lost(ctx context.Context) (bool, error) {
 // unlockTime bounds how long a session that ends waits for the store.
 const unlockTime = 5 * time.Second
 
-// Unlock ends the lock. It may be called again. If the store cannot be reached, the lock stays there until this node, or its
-// successor, is asked for it.
+// Unlock ends the lock. It may be called again. If the store cannot be reached, the lock stays there until FreeLocks.
 func (l *Lock) Unlock() {
 	l.unlock.Do(func() {
 		defer l.m.free(l.account)
@@ -162,6 +164,65 @@ func (l *Lock) Unlock() {
 		b.Delete(keys.Maildrop(l.account))
 		ctx, cancel := context.WithTimeout(context.Background(), unlockTime)
 		defer cancel()
-		_, _ = l.m.st.Commit(ctx, &b)
+		if _, err := l.m.st.Commit(ctx, &b); err != nil && !errors.Is(err, store.ErrConflict) { // else it is another's
+			l.m.leave(l.account)
+		}
 	})
+}
+
+// leave notes that a lock may have been left in the store.
+func (m *Mailboxes) leave(account string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.left[account] = struct{}{}
+}
+
+// FreeLocks ends the locks that could not be ended when their sessions were. Errors: those of the store; then it is to be called
+// again.
+func (m *Mailboxes) FreeLocks(ctx context.Context) error {
+	m.mu.Lock()
+	accounts := slices.Collect(maps.Keys(m.left))
+	m.mu.Unlock()
+	for _, account := range accounts {
+		if !m.reserve(account) { // somebody here has it by now, and ends it
+			continue
+		}
+		err := m.freeLock(ctx, account)
+		m.free(account)
+		if err != nil {
+			return fmt.Errorf("end the lock of %s: %w", account, err)
+		}
+		m.mu.Lock()
+		delete(m.left, account)
+		m.mu.Unlock()
+	}
+	return nil
+}
+
+// freeLock deletes a lock that is this node's, while nobody can take it here.
+func (m *Mailboxes) freeLock(ctx context.Context, account string) error {
+	snap, err := m.st.Snapshot()
+	if err != nil {
+		return err
+	}
+	defer snap.Close()
+	key := keys.Maildrop(account)
+	value, version, err := snap.Get(key)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	number, epoch := m.lease.Epoch()
+	if ofNumber, ofEpoch, err := decodeLock(value); err != nil || ofNumber != number || ofEpoch != epoch {
+		return nil // another's, or void
+	}
+	var b store.Batch
+	b.Check(key, version)
+	b.Delete(key)
+	if _, err := m.st.Commit(ctx, &b); !errors.Is(err, store.ErrConflict) {
+		return err
+	}
+	return nil
 }

@@ -179,3 +179,47 @@ func TestLockThatWasLeft(t *testing.T) {
 		lock.Unlock()
 	})
 }
+
+// TestLockIsFreedLater: what could not be unlocked keeps other nodes out no longer than the store is away.
+func TestLockIsFreedLater(t *testing.T) {
+	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*line) {
+		lock, err := nodes[0].LockMaildrop(t.Context(), alice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		used, err := nodes[0].LockMaildrop(t.Context(), bob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines[0].cut.Store(true)
+		lock.Unlock()
+		used.Unlock()
+		if err := nodes[0].FreeLocks(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+			t.Error("while the store is away:", err)
+		}
+		lines[0].cut.Store(false)
+		if used, err = nodes[0].LockMaildrop(t.Context(), bob); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := nodes[1].LockMaildrop(t.Context(), alice); !errors.Is(err, ErrLocked) {
+			t.Error("the lock was not left:", err)
+		}
+		if err := nodes[0].FreeLocks(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if lock, err = nodes[1].LockMaildrop(t.Context(), alice); err != nil {
+			t.Error("the lock is still there:", err)
+		}
+		if err := used.commit(t); err != nil {
+			t.Error("a lock that is used was ended:", err)
+		}
+		if err := nodes[0].FreeLocks(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := lock.commit(t); err != nil {
+			t.Error("another node's lock was ended:", err)
+		}
+		lock.Unlock()
+		used.Unlock()
+	})
+}

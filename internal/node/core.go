@@ -50,13 +50,13 @@ func newCore(o Options, e engine, observe func(trail.Event)) (*core, error) {
 	if k.routes, err = routing.New(c.Routes); err != nil {
 		return nil, err
 	}
-	if k.lease, err = newLease(o, e); err != nil {
-		return nil, err
-	}
-	k.ids = mail.IDsOf(k.lease.Number)
 	if k.bodies, err = openBodies(c, e, k.logger); err != nil {
 		return nil, err
 	}
+	if k.lease, err = newLease(o, e); err != nil { // from here on nothing fails: somebody has to leave
+		return nil, err
+	}
+	k.ids = mail.IDsOf(k.lease.Number)
 	k.spool = spool.New(k.engine, k.bodies, k.lease)
 	k.mailboxes = mailbox.New(k.engine, k.bodies, k.lease)
 	k.directory = directory.New(k.engine, c.Domains, directory.Options{Hostname: c.Hostname, Logger: k.logger})
@@ -81,7 +81,7 @@ func newCore(o Options, e engine, observe func(trail.Event)) (*core, error) {
 // newLease makes the process one of the nodes of the store, or the only one if the store is its own.
 func newLease(o Options, e engine) (*lease.Lease, error) {
 	if e.Shared() {
-		return lease.Join(context.Background(), lease.Options{Store: e, Name: o.Config.Hostname, Logger: o.Logger})
+		return lease.Join(context.Background(), lease.Options{Store: e, Name: o.Config.Hostname, Guest: o.guest, Logger: o.Logger})
 	}
 	others, err := lease.Slices(e)
 	if err != nil {

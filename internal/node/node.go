@@ -34,6 +34,7 @@ type Options struct {
 	Engine  store.Store       // default: the one that Config.Store names
 	Observe func(trail.Event) // sees every event once it is published; may be nil
 	Number  uint16            // of this node, in message ids, if it has its store to itself
+	guest   bool              // nothing of it will run: it is a command
 }
 
 // Node is one mail server.
@@ -151,6 +152,7 @@ func (n *Node) Start(ctx context.Context) error {
 		})
 	}
 	n.running.Go(func() { n.sweep(ctx) })
+	n.running.Go(func() { n.freeLocks(ctx) })
 	n.running.Go(func() { n.logins.Guard.Share(ctx) })
 	n.running.Go(func() { n.receiver.Share(ctx) })
 	if n.config.Bodies.Endpoint != "" {

@@ -25,7 +25,7 @@ func OpenOffline(c config.Config, logger *slog.Logger) (*Offline, error) {
 		logger.Warn("without the object store: what lies there cannot be read, and what is imported stays in the store", "error", err)
 		c.Bodies = config.Bodies{}
 	}
-	k, err := newCore(Options{Config: c, Network: System{}, Logger: logger}, engine, func(trail.Event) {})
+	k, err := newCore(Options{Config: c, Network: System{}, Logger: logger, guest: true}, engine, func(trail.Event) {})
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}

@@ -80,10 +80,15 @@ func (r *rates[K]) hear(at time.Time, key K, messages uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	paid, known := r.paid[key]
+	owed := at.Sub(r.start).Seconds() // of what came before this process began it is below zero
+	if known {
+		owed = max(owed, paid)
+	}
+	owed += float64(messages) / r.rate
 	if !known && len(r.paid) >= maxRateKeys {
 		r.forget()
 	}
-	r.paid[key] = max(paid, at.Sub(r.start).Seconds()) + float64(messages)/r.rate
+	r.paid[key] = owed
 }
 
 // maxWait bounds what is told of a rate that is next to nothing.

@@ -50,6 +50,24 @@ func TestRates(t *testing.T) {
 }
 
 // TestRatesAreBounded: many keys do not take more memory, and do not get in the way of a new one.
+// TestRatesHeardAtTheStart: a node that begins hears of an hour of messages, and owes nothing for those that kept to the rate.
+func TestRatesHeardAtTheStart(t *testing.T) {
+	t.Parallel()
+	for _, a := range []struct {
+		every time.Duration
+		ok    bool
+	}{{time.Minute, true}, {25 * time.Second, true}, {10 * time.Second, false}} {
+		r := newRates[string](0.05) // 3 a minute
+		now := r.start
+		for ago := time.Hour; ago > 0; ago -= a.every {
+			r.hear(now.Add(-ago), "x", 1)
+		}
+		if wait, ok := r.take(now, "x"); ok != a.ok {
+			t.Errorf("a message every %s: taken %t, wait %s", a.every, ok, wait)
+		}
+	}
+}
+
 func TestRatesAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newRates[int](0.01)

@@ -64,6 +64,9 @@ type Store interface {
 	Close() error
 }
 
+// Reopened begins keys that are never written: who watches it hears only that the store was reopened, or may have lost something.
+func Reopened() []byte { return []byte("nobody/") }
+
 // Snapshot is a consistent view. It is safe for concurrent use. Close frees it.
 type Snapshot interface {
 	// Get returns the value and version of key, or ErrNotFound. The value is the caller's.

@@ -176,7 +176,7 @@ func (k *keeper) tell(ctx context.Context, list []news) error {
 		missing += n.upTo - n.seq
 	}
 	if missing > mostChanges {
-		k.s.watch.All()
+		k.s.watch.Missed()
 		return nil
 	}
 	ids := int8Array(len(list), func(i int) int64 { return list[i].id })
@@ -198,7 +198,7 @@ func (k *keeper) tell(ctx context.Context, list []news) error {
 		return k.wake(v[2], v[3], v[4])
 	}})
 	if missing > 0 { // it was too long ago
-		k.s.watch.All()
+		k.s.watch.Missed()
 	}
 	return err
 }

@@ -82,12 +82,21 @@ func (s *Set) Range(r store.Range) {
 	}
 }
 
-// All wakes everybody.
-func (s *Set) All() {
+// All wakes everybody: the store was reopened.
+func (s *Set) All() { s.each(func(string) bool { return true }) }
+
+// Missed wakes all who may have missed a change.
+func (s *Set) Missed() {
+	s.each(func(prefix string) bool { return prefix != string(store.Reopened()) })
+}
+
+func (s *Set) each(want func(prefix string) bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, chs := range s.byStart {
-		wake(chs)
+	for prefix, chs := range s.byStart {
+		if want(prefix) {
+			wake(chs)
+		}
 	}
 }
 
