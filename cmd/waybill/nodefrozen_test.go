@@ -49,7 +49,9 @@ func TestNodeFrozen(t *testing.T) {
 	c.until("the sleeper joins anew", takeoverTime, func() bool { return strings.Contains(sleeper.log.String(), "it joins them anew") })
 	c.until("it ends what it was at", takeoverTime, func() bool { _, _, under := all(); return under == 0 })
 	if ends, belate, _ := all(); ends != len(ids) || belate != 0 {
-		t.Errorf("%d contents came to their end, of which the node that was frozen ended %d; want %d, and 0", ends, belate, len(ids))
+		_, byDots, _ := dots.state()
+		_, byChunks, _ := chunks.state()
+		t.Errorf("%d contents came to their end, want %d; the node that was frozen ended %v %v", ends, len(ids), byDots, byChunks)
 	}
 	if reply := sleeper.awaitReply(250, ""); reply != nil {
 		t.Error(reply)

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -179,18 +180,22 @@ func (s *server) stop() int {
 
 func freePort(t *testing.T) string { t.Helper(); return freePorts(t, 1)[0] }
 
-// freePorts returns addresses with different ports.
+// freePorts returns addresses with different ports. They are none that the system gives to whoever asks for any: what is free now will be so
+// when a server that ended starts again.
 func freePorts(t *testing.T, n int) (addresses []string) {
 	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 1000 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
 		defer l.Close()
-		addresses = append(addresses, l.Addr().String())
+		if addresses = append(addresses, l.Addr().String()); len(addresses) == n {
+			return addresses
+		}
 	}
-	return addresses
+	t.Fatal("no ports are free")
+	return nil
 }
 
 // syncBuffer is a buffer for a process's output that can be read while it is written.
