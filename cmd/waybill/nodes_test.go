@@ -2,12 +2,14 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"waybill/internal/store/objects/s3test"
 	"waybill/internal/store/postgres/pgtest"
 )
 
@@ -34,6 +36,7 @@ type settings struct {
 	routes     string // further lines of the configuration
 	hosts      []*pgtest.Server
 	parameters []string        // of the database's URL
+	bodies     *s3test.Server  // where large bodies lie, in the bucket "mail"; nil: in the database
 	clocks     []time.Duration // how far those of the nodes are ahead; nil: they are right
 }
 
@@ -55,6 +58,9 @@ func newNodes(t *testing.T, n int, s settings) *nodes {
 			m.lines, addresses = append(m.lines, l), append(addresses, l.address())
 		}
 		m.server = configure(t, s.hosts[0].URLAt(strings.Join(addresses, ","), pgtest.Password, s.parameters...), further)
+		if s.bodies != nil {
+			m.keepBodies(s.bodies)
+		}
 		if s.clocks != nil {
 			m.program, m.env = program, []string{clockSetting(s.clocks[i])}
 		}
@@ -71,6 +77,22 @@ func newNodes(t *testing.T, n int, s settings) *nodes {
 	}
 	c.all[0].addAccount(testUser)
 	return c
+}
+
+// keepBodies has a node keep large bodies in the bucket.
+func (m *member) keepBodies(in *s3test.Server) {
+	m.t.Helper()
+	keys := m.dir + "/keys"
+	text, err := os.ReadFile(m.config)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	with := fmt.Sprintf("bodies = \"s3://mail/bodies?endpoint=%s&credentials=%s\"\n[listen]\n", in.Endpoint(), keys)
+	err = errors.Join(os.WriteFile(m.config, []byte(strings.Replace(string(text), "[listen]\n", with, 1)), 0o600),
+		os.WriteFile(keys, fmt.Appendf(nil, "aws_access_key_id = %s\naws_secret_access_key = %s\n", s3test.Access, s3test.Secret), 0o600))
+	if err != nil {
+		m.t.Fatal(err)
+	}
 }
 
 // onSharedDatabase is newNodes on the tests' own database, which they leave alone.

@@ -18,7 +18,7 @@ func TestNodesShowAndManageEachOther(t *testing.T) {
 	c.out.close("there")
 	load.handInAt(has, 5, "wait", toSink)
 	load.handInAt(other, 1, "there", toSink)
-	id := func(i int) string { return string(load.acknowledged[fmt.Sprintf("wait-%d", i)]) }
+	id := func(i int) string { return string(load.idOf(fmt.Sprintf("wait-%d", i))) }
 	c.until("first attempts", 20*time.Second, func() bool {
 		return strings.Count(other.do(0, "queue", "list"), "450 4.2.1") == 6
 	})

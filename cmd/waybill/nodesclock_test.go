@@ -20,7 +20,7 @@ func TestNodesWithWrongClocks(t *testing.T) {
 	load := c.load("w", 1)
 	load.await(c, 100)
 	ofAhead := c.leave(load, ahead, "wait-ahead")
-	if at := load.acknowledged["wait-ahead-0"].Time(); time.Until(at).Round(time.Hour) != 26*time.Hour {
+	if at := load.idOf("wait-ahead-0").Time(); time.Until(at).Round(time.Hour) != 26*time.Hour {
 		t.Fatalf("the clock is not wrong: %s", at)
 	}
 	ahead.kill()

@@ -58,13 +58,13 @@ func (l letters) read(t *testing.T, c *nodes, user string) {
 			seen++
 			continue
 		}
-		var head bytes.Buffer
-		if err := client.Top(ctx, n, 0, &head); err != nil {
+		var text bytes.Buffer
+		if err := client.Retr(ctx, n, &text); err != nil {
 			t.Fatal(err)
 		}
-		name := marker.FindSubmatch(head.Bytes())
-		if name == nil {
-			t.Fatalf("%s has a message that nobody sent:\n%s", user, head.String())
+		name := marker.FindSubmatch(text.Bytes())
+		if name == nil || !bytes.HasSuffix(text.Bytes(), marked(string(name[1]), linesOf(string(name[1])))) {
+			t.Fatalf("%s has a message that nobody sent:\n%.1000s", user, text.String())
 		}
 		l[uidl] = string(name[1])
 		seen++
@@ -102,8 +102,8 @@ func (s *senders) check(c *nodes) {
 	if s.slowest > patienceOfPeers {
 		c.t.Errorf("a client waited %s for its reply", s.slowest)
 	}
-	copies := s.checkMailbox(c, testUser, union(byWay["alice"], byWay["told"]))
-	want := union(byWay["told"], byWay["away"], byWay["late"], byWay["wait"])
+	copies := s.checkMailbox(c, testUser, union(byWay["alice"], byWay["told"], byWay["large"]))
+	want := union(byWay["told"], byWay["away"], byWay["late"], byWay["wait"], byWay["largeaway"])
 	found := c.awaitThere("the sink", want, c.out.count)
 	c.t.Logf("copies: %d too many in the mailbox, of what was sent twice; %d too many at the sink", copies, sum(found)-len(found))
 }

@@ -5,14 +5,18 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"waybill/internal/store/objects/s3test"
 )
 
 // TestNodesKilled: nodes die one after another under load, and come back with their data or without; who is left takes over what they
-// had in the queue, and nothing that was acknowledged is lost.
+// had in the queue, and nothing that was acknowledged is lost. Large bodies are in an object store.
 func TestNodesKilled(t *testing.T) {
 	t.Parallel()
-	c := onSharedDatabase(t, 3, settings{})
+	bucket := s3test.New(t, "mail")
+	c := onSharedDatabase(t, 3, settings{bodies: bucket})
 	load := c.load("k", 2)
+	load.loadLarge("k")
 	for first, rounds := 0, kills(t); first < rounds; first += killsAtOnce {
 		// Whoever is to miss the others has to live longer than a lease lasts.
 		survivor := rand.IntN(len(c.all))
@@ -27,6 +31,9 @@ func TestNodesKilled(t *testing.T) {
 	}
 	load.end()
 	load.check(c)
+	if objects := bucket.Keys(t, "mail"); len(objects) < 2 {
+		t.Errorf("no large message is in the bucket: %v", objects)
+	}
 }
 
 // killsAtOnce is how many deaths there are before all that was left is to be delivered.

@@ -47,12 +47,19 @@ func waysThrough() map[string]audience {
 	}
 }
 
+// loadLarge adds large messages to a load, one sender for each way.
+func (s *senders) loadLarge(round string) {
+	for way, to := range map[string]audience{"large": toAlice, "largeaway": toSink} {
+		s.Go(func() { s.send(fmt.Sprintf("%s-%s-w0", way, round), to, 0, 10*loadPause) })
+	}
+}
+
 // load begins to put all kinds of load on the nodes, with some senders for each way.
 func (c *nodes) load(round string, each int) *senders {
 	s := c.newSenders()
 	for way, to := range waysThrough() {
 		for w := range each {
-			s.Go(func() { s.send(fmt.Sprintf("%s-%s-w%d", way, round, w), to, w) })
+			s.Go(func() { s.send(fmt.Sprintf("%s-%s-w%d", way, round, w), to, w, loadPause) })
 		}
 	}
 	return s
@@ -82,7 +89,7 @@ func (s *senders) ending() bool {
 }
 
 // send hands in message after message, each until some node takes it, and goes to the next node after some.
-func (s *senders) send(worker string, to audience, first int) {
+func (s *senders) send(worker string, to audience, first int, pause time.Duration) {
 	session := &courier{s: s, at: first}
 	defer session.close()
 	for i := 0; !s.ending(); i++ {
@@ -90,7 +97,7 @@ func (s *senders) send(worker string, to audience, first int) {
 		for !session.handIn(name, to(name)) && !s.ending() {
 			time.Sleep(loadPause)
 		}
-		time.Sleep(loadPause)
+		time.Sleep(pause)
 		if i%20 == 19 {
 			session.next()
 		}
@@ -144,17 +151,27 @@ func (x *courier) try(ctx context.Context, name string, to []mail.Address) bool 
 			return false
 		}
 	}
-	letter := smtp.Transaction{ReversePath: toAlice("")[0], Recipients: to, Content: bytes.NewReader(marked(name, 40))}
+	content := marked(name, linesOf(name))
+	letter := smtp.Transaction{ReversePath: toAlice("")[0], Recipients: to, Content: bytes.NewReader(content)}
 	if strings.HasPrefix(name, "told-") {
 		letter.ReversePath = toSink(name)[0]
 		letter.Reports = []mail.Report{{Notify: mail.NotifySuccess}}
-	}
-	if strings.HasPrefix(name, "held-large") {
-		content := marked(name, largeLines)
-		letter.Content, letter.Size = bytes.NewReader(content), int64(len(content))
+		letter.Size = int64(len(content)) // so all of it goes in one group
 	}
 	results, err := x.client.Send(ctx, letter)
 	return x.s.note(name, results, err)
+}
+
+// linesOf is how many lines a message has: few, or so many that its body lies in an object store if there is one, or that it does
+// not fit into the network's buffers (8 MB).
+func linesOf(name string) int {
+	switch {
+	case strings.HasPrefix(name, "held-large"):
+		return 350_000
+	case strings.HasPrefix(name, "large"):
+		return 10_000
+	}
+	return 40
 }
 
 // marked is a message of that name, of so many lines.
@@ -215,14 +232,16 @@ func (s *senders) handInAt(m *member, n int, name string, to audience) (names ma
 	return names
 }
 
-// largeLines are those of a message that does not fit into the network's buffers: 8 MB.
-const largeLines = 350_000
-
 // handInOne hands in one message at one node.
 func (s *senders) handInOne(m *member, name string, to mail.Address) mail.ID {
 	s.t.Helper()
 	s.handInAt(m, 1, name, func(string) []mail.Address { return []mail.Address{to} })
+	return s.idOf(name + "-0")
+}
+
+// idOf is the id of a message that was acknowledged.
+func (s *senders) idOf(name string) mail.ID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.acknowledged[name+"-0"]
+	return s.acknowledged[name]
 }
