@@ -99,7 +99,9 @@ func TestDropUnknown(t *testing.T) {
 			t.Fatal(err)
 		}
 		slice := one.Number()
-		ends := func(b *store.Batch) bool { return len(b.Deletes) == 1 && string(b.Deletes[0]) == string(keys.Node(slice)) }
+		ends := func(b *store.Batch) bool {
+			return len(b.Deletes) == 1 && string(b.Deletes[0]) == string(keys.Node(slice))
+		}
 		two := joinBy(t, Options{Store: &unsure{Store: st, lose: once(ends)}})
 		one.leave(t)
 		time.Sleep(20 * time.Second)
