@@ -206,14 +206,19 @@ func columns(rows []row, room *[]byte) [][]byte {
 // names returns the keys that the batches of a group name, each once: those that they may change, and those of which they only
 // read the version.
 func (g *group) names() (changed, read []string) {
+	if g.named == len(g.jobs) {
+		return g.changed, g.read
+	}
 	seen := make(map[string]struct{}, 8*len(g.jobs))
+	g.changed, g.read = make([]string, 0, 8*len(g.jobs)), nil
 	for _, j := range g.jobs {
-		changed = appendUnseen(changed, j.keys, seen)
+		g.changed = appendUnseen(g.changed, j.keys, seen)
 	}
 	for _, j := range g.jobs {
-		read = appendUnseen(read, j.reads, seen)
+		g.read = appendUnseen(g.read, j.reads, seen)
 	}
-	return changed, read
+	g.named = len(g.jobs)
+	return g.changed, g.read
 }
 
 // appendUnseen adds the keys that are not seen yet.

@@ -191,7 +191,7 @@ type writes struct {
 // A key that a batch found absent, and that is absent afterwards, is inserted and removed again: so it is locked like
 // every other one that the group's outcome depends on.
 func (p *plan) writes() *writes {
-	w := &writes{}
+	w := &writes{inserts: make([]row, 0, len(p.cells)), affected: make([]string, 0, len(p.cells))}
 	var locks []row
 	for key, c := range p.cells {
 		switch {

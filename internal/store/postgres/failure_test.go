@@ -133,7 +133,11 @@ func TestLostCommit(t *testing.T) {
 				if i > 0 {
 					n.proxy.next(how)
 				}
-				if err := l.commit(n, l.batch()); err != nil {
+				b := l.batch()
+				if i%2 == 1 { // so large that it is sent before the COMMIT is
+					b.batch.Put(fmt.Appendf(nil, "large/%d", i), make([]byte, 200<<10))
+				}
+				if err := l.commit(n, b); err != nil {
 					t.Errorf("commit %d: %v", i, err)
 				}
 				if n.proxy.pending() {

@@ -150,6 +150,17 @@ type request struct {
 	rows      int64                       // how many rows it spoke of
 }
 
+// flushOctets is how large a request is after which nothing is added to what waits to be sent: all of that would be copied to a larger place
+// to make room for the rest, and the server may begin.
+const flushOctets = 32 << 10
+
+func (r *request) size() (n int) {
+	for _, p := range r.params {
+		n += len(p)
+	}
+	return n
+}
+
 // send sends all requests in one go and reads the answers. The first error ends it: what follows was not executed.
 func (l *link) send(ctx context.Context, requests ...*request) error {
 	p := l.conn.StartPipeline(ctx)
@@ -160,6 +171,12 @@ func (l *link) send(ctx context.Context, requests ...*request) error {
 			p.SendPrepare(s.name, s.sql, s.params)
 		}
 		p.SendQueryPrepared(r.statement.name, r.params, formats(len(r.params)), binaryFormat)
+		if r.size() >= flushOctets {
+			if err := p.Flush(); err != nil {
+				_ = p.Close()
+				return err
+			}
+		}
 	}
 	err := p.Sync()
 	for i, r := range requests {

@@ -40,6 +40,9 @@ type outcome struct {
 type group struct {
 	jobs   []*job
 	ranged bool // all of them delete ranges, else none
+
+	named         int // for how many of the jobs names has found the names
+	changed, read []string
 }
 
 // hold says who holds a key: a group that may change it, or how many that only read its version.
