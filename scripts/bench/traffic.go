@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// statisticsDelay is how long the sessions of PostgreSQL may keep their numbers to themselves, and a little.
-const statisticsDelay = 2 * time.Second
+// statisticsDelay is how long sessions of PostgreSQL that have become idle may keep their numbers to themselves (PGSTAT_IDLE_INTERVAL), and a little.
+const statisticsDelay = 11 * time.Second
 
 // statistics are the database's own counters. Which there are depends on its version.
 type statistics map[string]float64
