@@ -11,16 +11,18 @@ import (
 	"time"
 )
 
-// TestNodesWithWrongClocks: the clocks of two nodes are more than two days apart. Neither takes the other for dead, and what one puts off
-// until its tomorrow, or did the day before yesterday, the other delivers at once when it takes over.
+// TestNodesWithWrongClocks: the clocks of two nodes are more than three hours apart. Neither takes the other for dead, and what one puts off
+// until a time that is hours away, or took in hours ago, the other delivers at once when it takes over. (At four hours it would be late
+// enough for a report to its sender.)
 func TestNodesWithWrongClocks(t *testing.T) {
 	t.Parallel()
-	c := onSharedDatabase(t, 2, settings{clocks: []time.Duration{26 * time.Hour, -26 * time.Hour}})
+	const wrong = 100 * time.Minute
+	c := onSharedDatabase(t, 2, settings{clocks: []time.Duration{wrong, -wrong}})
 	ahead, behind := c.all[0], c.all[1]
 	load := c.load("w", 1)
 	load.await(c, 100)
 	ofAhead := c.leave(load, ahead, "wait-ahead")
-	if at := load.idOf("wait-ahead-0").Time(); time.Until(at).Round(time.Hour) != 26*time.Hour {
+	if at := load.idOf("wait-ahead-0").Time(); time.Until(at).Round(10*time.Minute) != wrong {
 		t.Fatalf("the clock is not wrong: %s", at)
 	}
 	ahead.kill()
