@@ -185,6 +185,42 @@ func TestStoreCopyIsKilled(t *testing.T) {
 	}
 }
 
+// TestMovingAsTheManualSays: its lines as they are, where the new configuration is a copy of the old one, with the same data directory; and the
+// way back. What has the directory meanwhile is refused.
+func TestMovingAsTheManualSays(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "")
+	data := filepath.Join(s.dir, "data")
+	text, err := os.ReadFile(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(s.dir, "postgres.toml")
+	moved := strings.Replace(string(text), `store = ""`, fmt.Sprintf("store = %q", emptyDatabase(t)), 1)
+	if err := os.WriteFile(config, []byte(moved), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	there := *s
+	there.config = config
+	there.do(0, "store", "migrate")
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(data, link); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	s.expect(storeCopy(t, 1, data, config), "another server or command works with it")
+	s.stop()
+	s.expect(storeCopy(t, 0, link, config), "copied and compared")
+	there.expect(there.do(0, "account", "list"), testUser)
+	back := filepath.Join(t.TempDir(), "waybill-new")
+	s.expect(storeCopy(t, 0, config, back), "copied and compared")
+	if err := os.RemoveAll(filepath.Join(data, "store")); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(storeCopy(t, 0, config, data), "copied and compared") // to where it came from
+	s.expect(s.do(0, "account", "list"), testUser)
+}
+
 // TestHalfCopiedStoreIsNotServed: by no command but the copy that ends it.
 func TestHalfCopiedStoreIsNotServed(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"waybill/internal/config"
 	"waybill/internal/store/storecopy"
@@ -32,7 +33,12 @@ func CopyStore(ctx context.Context, from, to config.Config, progress func(storec
 			return r, fmt.Errorf("make the data directory: %w", err)
 		}
 	}
-	a, err := openAny(from, logger)
+	locks, err := lockBoth(from.Data, to.Data)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, locks.release()) }()
+	a, err := openLocked(from, nil, logger)
 	if err != nil {
 		return r, of(source, err)
 	}
@@ -42,7 +48,7 @@ func CopyStore(ctx context.Context, from, to config.Config, progress func(storec
 	} else if unfinished != "" {
 		return r, fmt.Errorf("%s is itself an unfinished copy, of %s: end that first", source, unfinished)
 	}
-	b, err := openAny(to, logger)
+	b, err := openLocked(to, nil, logger)
 	if err != nil {
 		return r, of(target, err)
 	}
@@ -55,6 +61,43 @@ func CopyStore(ctx context.Context, from, to config.Config, progress func(storec
 		return r, of(source, err)
 	}
 	return r, err
+}
+
+// dataLocks are those of some data directories.
+type dataLocks []*dataLock
+
+// lockBoth locks the data directories of two configurations, each of which may have none. One that both have is locked once: a process
+// shuts itself out, too, and the configuration of a database is often made of that of the embedded store.
+func lockBoth(dirs ...string) (locks dataLocks, err error) {
+	var locked []string
+	for _, data := range dirs {
+		if data == "" {
+			continue
+		}
+		real, err := filepath.EvalSymlinks(data)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("lock the data directory: %w", err), locks.release())
+		}
+		if real, err = filepath.Abs(real); err != nil {
+			return nil, errors.Join(err, locks.release())
+		}
+		if slices.Contains(locked, real) {
+			continue
+		}
+		lock, err := lockData(real)
+		if err != nil {
+			return nil, errors.Join(err, locks.release())
+		}
+		locks, locked = append(locks, lock), append(locked, real)
+	}
+	return locks, nil
+}
+
+func (l dataLocks) release() (err error) {
+	for _, lock := range l {
+		err = errors.Join(err, lock.release())
+	}
+	return err
 }
 
 func of(store string, err error) error { return fmt.Errorf("%s: %w", store, err) }

@@ -110,6 +110,11 @@ func openAny(c config.Config, logger *slog.Logger) (*opened, error) {
 			return nil, err
 		}
 	}
+	return openLocked(c, lock, logger)
+}
+
+// openLocked is openAny once nobody else has the data directory. Closing what it returns, and an error, release the lock, unless it is nil.
+func openLocked(c config.Config, lock *dataLock, logger *slog.Logger) (*opened, error) {
 	s, err := openEngine(c, logger)
 	if errors.Is(err, pebble.ErrLocked) { // by a release that did not lock the data directory
 		err = fmt.Errorf("%w: %w", ErrInUse, err)
