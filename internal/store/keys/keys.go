@@ -110,7 +110,11 @@ func ParseDue(key []byte) (at time.Time, id mail.ID, ok bool) {
 	if !ok || len(rest) < 2+8 {
 		return time.Time{}, "", false
 	}
-	return time.UnixMicro(int64(binary.BigEndian.Uint64([]byte(rest[2:10])))).UTC(), mail.ID(rest[10:]), true
+	id = mail.ID(rest[10:])
+	if slice := uint16(rest[0])<<8 | uint16(rest[1]); slice != id.Node() { // nobody finds it there
+		return time.Time{}, "", false
+	}
+	return time.UnixMicro(int64(binary.BigEndian.Uint64([]byte(rest[2:10])))).UTC(), id, true
 }
 
 // ParseUnslicedDue takes a key of the due index apart that is of the form before there were slices, due/ micros8 message14; ok is

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -133,6 +134,18 @@ func beatOf(t *testing.T, st store.Store, number uint16) (value []byte, is bool)
 	defer snap.Close()
 	value, _, err = snap.Get(keys.Beat(number))
 	return value, err == nil
+}
+
+// TestPart: nobody becomes a node of a store that is only a part of another one.
+func TestPart(t *testing.T) {
+	bubble(t, func(t *testing.T, st store.Store) {
+		if _, err := st.Commit(t.Context(), &store.Batch{Puts: []store.Put{{Key: keys.Copying()}}}); err != nil {
+			t.Fatal(err)
+		}
+		if l, err := Join(t.Context(), Options{Store: st}); !errors.Is(err, ErrPart) {
+			t.Errorf("joined as %v: %v", l, err)
+		}
+	})
 }
 
 // TestGuest: a command that is a node for a while takes nothing over, neither from the dead nor from who leaves.

@@ -37,9 +37,13 @@ func (l *Lease) claim(ctx context.Context) error {
 		var b store.Batch
 		b.ID = store.NewBatchID(began)
 		b.Create(keys.Node(number), member{holder: number, name: l.o.Name, joined: began}.encode())
+		b.Check(keys.Copying(), store.Absent)
 		b.Put(keys.Beat(number), beat(began))
 		result, err := l.o.Store.Commit(ctx, &b)
 		if errors.Is(err, store.ErrConflict) {
+			if err := l.whole(); err != nil {
+				return err
+			}
 			continue
 		}
 		if err != nil {
@@ -52,6 +56,23 @@ func (l *Lease) claim(ctx context.Context) error {
 		return nil
 	}
 	return ErrNoNumber
+}
+
+// ErrPart: somebody copies another store into this one, and it is not all there yet.
+var ErrPart = errors.New("the store is an unfinished copy of another one: it can be used when the copy is done")
+
+// whole returns ErrPart if a copy is under way.
+func (l *Lease) whole() error {
+	snap, err := l.o.Store.Snapshot()
+	if err != nil {
+		return err
+	}
+	defer snap.Close()
+	_, _, err = snap.Get(keys.Copying())
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return errors.Join(ErrPart, err)
 }
 
 // free draws a number that no key has. Anyone will do: so it is long until one comes again, whose last node might still sleep.

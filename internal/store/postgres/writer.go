@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"waybill/internal/store"
@@ -112,21 +113,56 @@ func (w *writer) disconnect() {
 // commit brings a group to its end and tells everybody who waits for it.
 func (w *writer) commit(g *group) {
 	outcomes, err := w.persist(g)
-	switch {
-	case err == nil:
+	if err == nil {
 		for i, j := range g.jobs {
 			j.done <- outcomes[i]
 		}
+		return
+	}
 	// One of them is not to the server's liking, or wants a key that somebody sits on: it alone fails.
-	case (atFault(err) || code(err) == "55P03") && len(g.jobs) > 1:
-		for _, j := range g.jobs {
-			w.commit(&group{jobs: []*job{j}, ranged: g.ranged})
-		}
-	default:
-		for _, j := range g.jobs {
+	if len(g.jobs) > 1 && (atFault(err) || isStuck(err)) {
+		w.commitEach(g)
+		return
+	}
+	for _, j := range g.jobs {
+		j.done <- outcome{err: err}
+	}
+}
+
+// isStuck says whether somebody sat on a key for too long.
+func isStuck(err error) bool { return code(err) == "55P03" }
+
+// commitEach brings the batches of a group to their ends one by one. Of those that want the same key as one that waited in vain
+// none waits again: others are behind them.
+func (w *writer) commitEach(g *group) {
+	stuck := map[string]error{} // keys of batches that waited in vain
+	for _, j := range g.jobs {
+		if err := j.wantsOneOf(stuck); err != nil {
 			j.done <- outcome{err: err}
+			continue
+		}
+		outcomes, err := w.persist(&group{jobs: []*job{j}, ranged: g.ranged})
+		if err == nil {
+			j.done <- outcomes[0]
+			continue
+		}
+		if isStuck(err) {
+			for _, key := range slices.Concat(j.keys, j.reads) {
+				stuck[key] = err
+			}
+		}
+		j.done <- outcome{err: err}
+	}
+}
+
+// wantsOneOf returns the error of one of the keys that a batch names.
+func (j *job) wantsOneOf(keys map[string]error) error {
+	for _, key := range slices.Concat(j.keys, j.reads) {
+		if err := keys[key]; err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // persist tries a group until its outcome is known.
@@ -158,7 +194,7 @@ func (w *writer) persist(g *group) ([]outcome, error) {
 			if lost++; lost > 2 {
 				return nil, w.s.fail(err)
 			}
-		case code(err) == "55P03": // somebody sits on a key of this group; the others' may be free
+		case isStuck(err): // somebody sits on a key of this group; the others' may be free
 			return nil, unavailable(store.ErrUnavailable, err)
 		case atFault(err):
 			return nil, explain(err)
