@@ -103,6 +103,14 @@ var (
 	size = statement{"size", "SELECT count(*), coalesce(sum(octet_length(key) + octet_length(value)), 0)::bigint FROM waybill_kv", nil}
 )
 
+// The statements that find out whether anybody writes.
+var (
+	drawn = statement{"drawn", "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM waybill_version", nil}
+
+	// idle waits for all transactions that have drawn a version: they hold the rows of their writers.
+	idle = statement{"idle", "SELECT id FROM waybill_writer ORDER BY id FOR SHARE", nil}
+)
+
 // The statements of the keeper.
 var (
 	// writers tells how far each writer has come.

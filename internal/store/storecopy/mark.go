@@ -95,29 +95,37 @@ const (
 )
 
 // refuseUsed returns ErrUsed if nodes work on a store. Each of them has a key that it writes every few seconds; where
-// there is no such key, or it does not change, there is no node.
-func refuseUsed(ctx context.Context, st store.Store, watch time.Duration) error {
-	before, err := beats(st)
+// there is no such key, or it does not change, there is no node. It returns the beats that it has seen, all of them dead.
+func refuseUsed(ctx context.Context, st store.Store, watch time.Duration) (before map[string]store.Version, err error) {
+	before, err = beats(st)
 	if err != nil || len(before) == 0 {
-		return err
+		return before, err
 	}
 	for until := time.Now().Add(watch); time.Now().Before(until); {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		case <-time.After(watchEvery):
 		}
 		now, err := beats(st)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for key, version := range now {
-			if before[key] != version {
-				return ErrUsed
-			}
+		if grown(before, now) {
+			return nil, ErrUsed
 		}
 	}
-	return nil
+	return before, nil
+}
+
+// grown says whether a node has begun, or shown that it is alive.
+func grown(before, now map[string]store.Version) bool {
+	for key, version := range now {
+		if old, known := before[key]; !known || old != version {
+			return true
+		}
+	}
+	return false
 }
 
 // beats returns the versions of the nodes' beats.

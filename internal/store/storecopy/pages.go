@@ -17,8 +17,11 @@ const (
 	pageOctets = 4 << 20
 )
 
-// entry is a key with its value.
-type entry struct{ key, value []byte }
+// entry is a key with its value, and the version that it has where it was read.
+type entry struct {
+	key, value []byte
+	version    store.Version
+}
 
 func (e *entry) size() int { return len(e.key) + len(e.value) }
 
@@ -92,7 +95,7 @@ func readPage(ctx context.Context, st store.Store, last []byte) (page []entry, m
 		if stays(e.Key) {
 			continue
 		}
-		page = append(page, entry{bytes.Clone(e.Key), bytes.Clone(e.Value)})
+		page = append(page, entry{bytes.Clone(e.Key), bytes.Clone(e.Value), e.Version})
 		if octets += len(e.Key) + len(e.Value); octets >= pageOctets || len(page) == pageKeys {
 			return page, true, nil
 		}

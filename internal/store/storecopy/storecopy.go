@@ -17,7 +17,12 @@
 // remembered in the target; nobody commits a batch anew after a restart.
 //
 // A source is read in many short snapshots: one for the whole time would keep a database from cleaning up. Nobody may use
-// it meanwhile; what can be seen of that ends the copy.
+// it meanwhile; what can be seen of that ends the copy, or has the stores compared once more: nodes that are alive, and versions that the source
+// has given (newester).
+//
+// Nor may anybody use the target. A node joins a store only if it has no "copying" in it, in the very batch by which it joins. So one
+// that began at the same time is seen when the key is there, or does not begin. What somebody else writes into the target all the same is
+// known by its version, which is none of the copy's batches, and ends the copy: it is never taken away.
 package storecopy
 
 import (
@@ -105,19 +110,7 @@ func Copy(ctx context.Context, o Options) (Result, error) {
 	if err := c.copy(ctx); err != nil {
 		return Result{}, err
 	}
-	for pass := 1; ; pass++ {
-		differences, err := c.compare(ctx)
-		if err != nil {
-			return Result{}, err
-		}
-		if differences == 0 {
-			break
-		}
-		if c.result.Repaired += differences; pass == passes {
-			return Result{}, ErrRestless
-		}
-	}
-	if err := c.refuseUsed(ctx); err != nil {
+	if err := c.settle(ctx); err != nil {
 		return Result{}, err
 	}
 	return c.result, c.end(ctx)
@@ -130,17 +123,23 @@ type copier struct {
 	version store.Version // of the mark in the target: whoever else writes it ends this copy
 	all     Progress      // of the whole store; zero if it is not known
 	result  Result
+
+	resumed bool
+	began   store.Version              // of the mark when this copy took the target
+	ours    map[store.Version]struct{} // of all batches of this copy
+	beats   map[string]store.Version   // of nodes in the target that are dead
 }
 
 // refuseUsed wants that no node works on the two.
 func (c *copier) refuseUsed(ctx context.Context) error {
-	if err := refuseUsed(ctx, c.From, c.watch); err != nil {
+	if _, err := refuseUsed(ctx, c.From, c.watch); err != nil {
 		return err
 	}
-	err := refuseUsed(ctx, c.To, c.watch)
+	dead, err := refuseUsed(ctx, c.To, c.watch)
 	if errors.Is(err, ErrUsed) {
 		return ErrTargetUsed
 	}
+	c.beats = dead
 	return err
 }
 
@@ -150,19 +149,45 @@ func (c *copier) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var b store.Batch
-	if version == store.Absent {
+	if c.resumed = version != store.Absent; !c.resumed {
 		m = mark{source: c.Source}
 		if err := checkEmpty(c.To); err != nil {
 			return err
 		}
-		b.Delete(keys.Layout()) // which the copy gets from its source
 	}
 	if m.source != c.Source {
 		return fmt.Errorf("%w: of %s", ErrOtherSource, m.source)
 	}
 	c.mark, c.version, c.result.Resumed = m, version, m.keys
+	c.ours = map[store.Version]struct{}{}
+	if err := c.commit(ctx, &store.Batch{}); err != nil {
+		return err
+	}
+	if c.began = c.version; c.resumed {
+		return c.refuseJoined()
+	}
+	if err := c.refuseJoined(); errors.Is(err, ErrTargetUsed) {
+		return errors.Join(err, c.end(ctx)) // it is their store now
+	} else if err != nil {
+		return err
+	}
+	b := store.Batch{Lazy: true}
+	b.Delete(keys.Layout()) // which the copy gets from its source
 	return c.commit(ctx, &b)
+}
+
+// refuseJoined returns ErrTargetUsed if somebody began to use the target before it had the mark, and after it was looked at.
+func (c *copier) refuseJoined() error {
+	now, err := beats(c.To)
+	if err == nil && grown(c.beats, now) {
+		err = ErrTargetUsed
+	}
+	if err == nil && !c.resumed {
+		if err = checkEmpty(c.To); errors.Is(err, ErrNotEmpty) {
+			err = ErrTargetUsed
+		}
+	}
+	return err
 }
 
 // measurer is an engine that knows its size without reading everything.
@@ -178,6 +203,44 @@ func (c *copier) measure(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// newester is an engine that others may use meanwhile. Newest returns the newest version that a batch has drawn, when all batches with versions
+// up to it have ended: what is written later has a newer one.
+type newester interface {
+	Newest(ctx context.Context) (store.Version, error)
+}
+
+// newest is that version of the source; always the same where nobody else can use it.
+func (c *copier) newest(ctx context.Context) (store.Version, error) {
+	if n, ok := c.From.(newester); ok {
+		return n.Newest(ctx)
+	}
+	return 0, nil
+}
+
+// settle compares until nothing differs, and nothing was written to the source since that comparison began.
+func (c *copier) settle(ctx context.Context) error {
+	for range passes {
+		before, err := c.newest(ctx)
+		if err != nil {
+			return err
+		}
+		differences, err := c.compare(ctx)
+		if err != nil {
+			return err
+		}
+		if c.result.Repaired += differences; differences > 0 {
+			continue
+		}
+		if err := c.refuseUsed(ctx); err != nil {
+			return err
+		}
+		if after, err := c.newest(ctx); err != nil || after == before {
+			return err
+		}
+	}
+	return ErrRestless
 }
 
 // copy writes what is not there yet.
@@ -216,8 +279,16 @@ func (c *copier) commit(ctx context.Context, b *store.Batch) error {
 	}
 	if err == nil {
 		c.version = r.Version
+		c.ours[r.Version] = struct{}{}
 	}
 	return err
+}
+
+// foreign says whether a version in the target was given to somebody else than the copies to it, as far as this one can know: those
+// before, with which it goes on, had versions up to that of the mark.
+func (c *copier) foreign(v store.Version) bool {
+	_, ours := c.ours[v]
+	return !ours && (!c.resumed || v > c.began)
 }
 
 // end makes the copy a store like any other.
@@ -252,6 +323,9 @@ func (c *copier) compare(ctx context.Context) (differences int64, err error) {
 			want.hash(sum)
 		}
 		if !same(have, want) {
+			if have != nil && c.foreign(have.version) {
+				return differences, fmt.Errorf("%w; one has written the key %.60q since the copy began", ErrTargetUsed, have.key)
+			}
 			differences++
 			size += mend(&repair, have, want)
 		}

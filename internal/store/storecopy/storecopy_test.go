@@ -210,7 +210,7 @@ func TestBrokenOff(t *testing.T) {
 		o := Options{From: from, Source: "the source"}
 		var r Result
 		for attempt, copied := 0, int64(0); ; attempt++ {
-			o.To = &breaking{to, 3}
+			o.To = &breaking{to, 3 + max(0, 1-attempt)} // to begin takes one more
 			var err error
 			if r, err = Copy(t.Context(), o); err == nil {
 				break
