@@ -44,6 +44,16 @@ func (s *breaker) enter() (trial bool, err error) {
 	return true, nil
 }
 
+// refuses says why enter would refuse a request now, or nil.
+func (s *breaker) refuses() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down != nil && (s.trying || time.Now().Before(s.next)) {
+		return s.down
+	}
+	return nil
+}
+
 // leave tells what became of a request; failed is nil if the store works. It returns whether that is news.
 func (s *breaker) leave(trial bool, failed *failure) (recovered bool) {
 	s.mu.Lock()

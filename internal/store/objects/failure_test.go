@@ -20,11 +20,17 @@ import (
 // proxied is a bucket that is reached by way of a proxy.
 func proxied(t *testing.T) (*objects.Bucket, *s3test.Proxy, *lines, *s3test.Server, string) {
 	t.Helper()
+	return proxiedWith(t, func(*objects.Options) {})
+}
+
+func proxiedWith(t *testing.T, change func(*objects.Options)) (*objects.Bucket, *s3test.Proxy, *lines, *s3test.Server, string) {
+	t.Helper()
 	name := bucketName()
 	s := shared.Get(t, name)
 	o, log := options(s, name)
 	p := s3test.NewProxy(t, s)
 	o.Endpoint, o.Timeout = p.URL, time.Second
+	change(&o)
 	return open(t, o), p, log, s, name
 }
 

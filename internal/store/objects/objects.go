@@ -35,6 +35,8 @@ var (
 	ErrNotFound = errors.New("object not found")
 	// ErrCorrupt: an object is not as it was written.
 	ErrCorrupt = errors.New("object is damaged")
+	// ErrExists: there is such an object already.
+	ErrExists = errors.New("object exists already")
 	// ErrUnavailable: the store cannot be used now, for whatever reason; the text says what to do.
 	ErrUnavailable = errors.New("the object store cannot be used")
 )
@@ -53,12 +55,15 @@ type Options struct {
 	Timeout time.Duration
 	// Pauses are how long to wait before a request is repeated, and for each of them there is one repetition; default 0.1 s and 0.5 s.
 	Pauses []time.Duration
+	// QueueTime bounds how long a write waits for others before its own time begins; default 60 s.
+	QueueTime time.Duration
 }
 
 // Defaults of Options.
 const (
 	DefaultRegion  = "us-east-1"
 	defaultTimeout = 20 * time.Second
+	defaultQueue   = 60 * time.Second
 )
 
 // Bucket is a bucket. It is safe for concurrent use.
@@ -68,6 +73,7 @@ type Bucket struct {
 	writing *breaker
 	reading *breaker
 	pruning *breaker // deletes
+	puts    *queue
 }
 
 // Open makes a Bucket. It asks nothing of the server: that may be away.
@@ -77,6 +83,9 @@ func Open(o Options) (*Bucket, error) {
 	}
 	if o.Pauses == nil {
 		o.Pauses = []time.Duration{100 * time.Millisecond, 500 * time.Millisecond}
+	}
+	if o.QueueTime == 0 {
+		o.QueueTime = defaultQueue
 	}
 	if o.Region == "" {
 		o.Region = DefaultRegion
@@ -90,6 +99,7 @@ func Open(o Options) (*Bucket, error) {
 	}
 	b := &Bucket{client: client, o: o}
 	b.writing, b.reading, b.pruning = b.newBreaker("writes"), b.newBreaker("reads"), b.newBreaker("deletions")
+	b.puts = newQueue(b.String(), o)
 	return b, nil
 }
 
@@ -106,21 +116,36 @@ func sumOf(key string, data []byte) (sum [sumSize]byte) {
 	return sum
 }
 
-// Put writes an object, which it replaces if it is there. When it returns nil the server has said that it has stored it.
+// Put writes an object, which it replaces if it is there. When it returns nil the server has said that it has stored it. While many others are under
+// way it waits for its turn; where that does not come the error is ErrUnavailable, which says nothing against the store.
 func (b *Bucket) Put(ctx context.Context, key string, data []byte) error {
+	if err := b.writing.refuses(); err != nil { // nobody waits for a store that is away
+		return fmt.Errorf("write %s: %w: %w", key, ErrUnavailable, err)
+	}
+	if err := b.puts.enter(ctx); err != nil {
+		return fmt.Errorf("write %s: %w", key, err)
+	}
+	defer b.puts.leave()
+	return b.put(ctx, key, data, minio.PutObjectOptions{}, nil)
+}
+
+// put writes an object; what the server refuses in one of the ways that lenient knows is no failure.
+func (b *Bucket) put(ctx context.Context, key string, data []byte, o minio.PutObjectOptions, lenient func(error) bool) error {
 	sum := sumOf(key, data)
 	hash := sha256.New()
 	hash.Write(data)
 	hash.Write(sum[:])
 	want := hex.EncodeToString(hash.Sum(nil))
+	o.ContentType, o.DisableContentSha256 = contentType, true // in pieces, that is: over HTTP too want is sent
 	return b.do(ctx, b.writing, "write", key, func(ctx context.Context) error {
 		// No seeker, so that the library does not repeat the request behind our back.
 		body := io.MultiReader(bytes.NewReader(data), bytes.NewReader(sum[:]))
-		info, err := b.client.PutObject(ctx, b.o.Bucket, b.o.Prefix+key, body, int64(len(data)+len(sum)), "", want, minio.PutObjectOptions{
-			ContentType: contentType, DisableContentSha256: true, // in pieces, that is: over HTTP too want is sent
-		})
-		if err == nil && info.ETag == "" {
+		info, err := b.client.PutObject(ctx, b.o.Bucket, b.o.Prefix+key, body, int64(len(data)+len(sum)), "", want, o)
+		switch {
+		case err == nil && info.ETag == "":
 			return errors.New(`it says "OK" to a write without naming an ETag, so this is no S3`)
+		case err != nil && lenient != nil && lenient(err):
+			return nil
 		}
 		return err
 	})
