@@ -54,7 +54,9 @@ func (n *Node) claimObjects(ctx context.Context) error {
 	if errors.Is(err, bodies.ErrForeign) {
 		return err
 	}
-	if err != nil && ctx.Err() != nil {
+	if errors.Is(err, bodies.ErrUnsettled) {
+		n.logger.Warn("large mail is put off for a moment", "error", err)
+	} else if err != nil && ctx.Err() != nil {
 		n.logger.Error("the object store cannot be used", "error", "it has not answered yet; large mail is put off until it does")
 	}
 	return nil

@@ -229,6 +229,7 @@ type Bodies struct {
 
 	claiming sync.Mutex
 	claimed  atomic.Bool // the place of the objects is this store's
+	settled  time.Time   // when what the place says will be believed; claiming guards it
 }
 
 // New returns the bodies in st, which are there as a whole.

@@ -5,18 +5,20 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
 	"waybill/internal/store/objects"
 	"waybill/internal/store/record"
-	"waybill/internal/store/secret"
 )
 
 // Objects is an object store, as package objects has it: what Put has returned nil for is there until it is deleted. Errors are those of
 // that package.
 type Objects interface {
 	Put(ctx context.Context, key string, data []byte) error
+	Create(ctx context.Context, key string, data []byte) (sure bool, err error)
+	CallTime() time.Duration
 	Get(ctx context.Context, key string, into []byte) error
 	GetEnd(ctx context.Context, key string, size int64, into []byte) error
 	Delete(ctx context.Context, key string) error
@@ -207,56 +209,3 @@ func (s *Bodies) eachObject(ctx context.Context, prefix string, do func(objects.
 	}
 	return nil
 }
-
-// ownerKey is the object by which a place says whose it is. Its content is the hexadecimal form of a random value that the store has.
-const ownerKey = "store"
-
-// ErrForeign is for a place that another store uses: it would be taken for orphans, and deleted.
-var ErrForeign = errors.New("the place that bodies names belongs to another store; name another bucket or another prefix in it")
-
-// Claim makes sure that the place of the objects is this store's alone, and makes it so if it is nobody's. Errors: it is another store's; the
-// object store cannot be asked (objects.ErrUnavailable), which whoever needs it will ask again. Without an object store it does nothing.
-func (s *Bodies) Claim(ctx context.Context) error {
-	if s.objects == nil {
-		return nil
-	}
-	return s.claim(ctx)
-}
-
-// claim makes sure, once, that nobody but this store has objects in its place.
-func (s *Bodies) claim(ctx context.Context) error {
-	if s.claimed.Load() {
-		return nil
-	}
-	s.claiming.Lock()
-	defer s.claiming.Unlock()
-	if s.claimed.Load() {
-		return nil
-	}
-	mine, err := secret.New(s.st, ObjectsOwner).Get(ctx)
-	if err == nil {
-		err = s.st.Barrier(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("who owns the objects: %w", err)
-	}
-	owner := hex.AppendEncode(nil, mine)
-	found := make([]byte, len(owner))
-	err = s.objects.Get(ctx, ownerKey, found)
-	if errors.Is(err, objects.ErrNotFound) {
-		if err = s.objects.Put(ctx, ownerKey, owner); err == nil {
-			err = s.objects.Get(ctx, ownerKey, found) // another store may have come between
-		}
-	}
-	switch {
-	case errors.Is(err, objects.ErrCorrupt) || err == nil && string(found) != string(owner):
-		return fmt.Errorf("%w: %w", ErrForeign, store.ErrUnavailable)
-	case err != nil:
-		return unavailable(err)
-	}
-	s.claimed.Store(true)
-	return nil
-}
-
-// ObjectsOwner is the name, among the secrets of the store, of what its place in an object store is known by.
-const ObjectsOwner = "objects"

@@ -118,7 +118,8 @@ func (s *Bodies) deleteObjects(ctx context.Context, id ID) error {
 
 // Collect looks through all objects for those that no mark and no body tells of, and that are older than minAge: what a write left that came
 // after everything about it was swept. It returns how many it deleted. Nothing is deleted unless the store has said that it knows nothing of
-// the body, and the place is this store's. Errors: those of the two stores; where the object store is away, it has told that itself.
+// the body, and the place, asked afresh before each deletion, that it is this store's. Errors: ErrForeign, or that the place does not say any more whose it is;
+// those of the two stores; where the object store is away, it has told that itself.
 func (s *Bodies) Collect(ctx context.Context, minAge time.Duration) (n int, err error) {
 	if s.objects == nil {
 		return 0, nil
@@ -141,6 +142,9 @@ func (s *Bodies) Collect(ctx context.Context, minAge time.Duration) (n int, err 
 		}
 		if !orphan {
 			return nil
+		}
+		if err := s.owns(ctx); err != nil {
+			return err
 		}
 		n++
 		return unavailable(s.objects.Delete(ctx, o.Key))

@@ -67,6 +67,14 @@ func (m mortalObjects) Put(ctx context.Context, key string, data []byte) error {
 	return m.life.step(func() error { return m.Objects.Put(ctx, key, data) })
 }
 
+func (m mortalObjects) Create(ctx context.Context, key string, data []byte) (sure bool, err error) {
+	err = m.life.step(func() error {
+		sure, err = m.Objects.Create(ctx, key, data)
+		return err
+	})
+	return sure, err
+}
+
 func (m mortalObjects) Delete(ctx context.Context, key string) error {
 	return m.life.step(func() error { return m.Objects.Delete(ctx, key) })
 }

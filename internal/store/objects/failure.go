@@ -34,7 +34,7 @@ type failure struct {
 // Error implements error.
 func (f *failure) Error() string { return f.text }
 
-// Unwrap gives ErrNotFound or ErrCorrupt, if it is that. What the library says stays here: it may have more in it than a log should.
+// Unwrap gives ErrNotFound, ErrExists or ErrCorrupt, if it is that. What the library says stays here: it may have more in it than a log should.
 func (f *failure) Unwrap() error { return f.cause }
 
 // explain says what a request failed of.
@@ -69,6 +69,11 @@ func (b *Bucket) explainReply(r minio.ErrorResponse) *failure {
 	switch r.Code {
 	case "NoSuchKey", "NotFound":
 		return &failure{about: anObject, kind: r.Code, text: ErrNotFound.Error(), cause: ErrNotFound}
+	case "PreconditionFailed":
+		return &failure{about: anObject, kind: r.Code, text: ErrExists.Error(), cause: ErrExists}
+	case "ConditionalRequestConflict": // another such request is under way
+		f.passing = true
+		f.text = fmt.Sprintf("%s has another write of the same object under way (%s)", b.o.Endpoint.Host, r.Code)
 	case "InvalidRange":
 		return &failure{about: anObject, kind: r.Code, text: "it is shorter than it must be: " + ErrCorrupt.Error(), cause: ErrCorrupt}
 	case "NoSuchBucket":

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -189,5 +190,59 @@ func TestDamageOnTheServer(t *testing.T) {
 	}
 	if err := b.Healthy(); err != nil {
 		t.Error("a damaged object stops the others:", err)
+	}
+}
+
+// TestCreate: of many who create one object one succeeds, also after a lost reply; and a server that does not know the condition is found out.
+func TestCreate(t *testing.T) {
+	t.Parallel()
+	b, p, _, server, name := proxied(t)
+	var made atomic.Int64
+	var all sync.WaitGroup
+	for n := range 20 {
+		all.Go(func() {
+			switch sure, err := b.Create(t.Context(), "a", octets(n)); {
+			case err == nil && sure:
+				made.Add(1)
+			case !errors.Is(err, objects.ErrExists):
+				t.Error(sure, err)
+			}
+		})
+	}
+	all.Wait()
+	if n := made.Load(); n != 1 {
+		t.Errorf("%d have created one object", n)
+	}
+	var replies atomic.Int64
+	p.Reply(func(*http.Response) error {
+		if replies.Add(1) == 1 {
+			return errors.New("lost")
+		}
+		return nil
+	})
+	if _, err := b.Create(t.Context(), "b", octets(9)); !errors.Is(err, objects.ErrExists) {
+		t.Error("after a lost reply:", err)
+	}
+	p.Heal()
+	o, _ := options(server, name)
+	direct := open(t, o)
+	for what, wrong := range map[string]func(http.ResponseWriter, *http.Request) bool{
+		"ignored": func(_ http.ResponseWriter, r *http.Request) bool { // the signature covers the condition, so it is made to hold
+			return r.Method == http.MethodPut && direct.Delete(r.Context(), "ignored") != nil
+		},
+		"refused": func(w http.ResponseWriter, r *http.Request) bool {
+			return r.Header.Get("If-None-Match") != "" && answer(501, s3Error("NotImplemented"))(w, r)
+		},
+	} {
+		p.Answer(wrong)
+		if sure, err := b.Create(t.Context(), what, octets(9)); sure || err != nil {
+			t.Error(what, sure, err)
+		}
+		if got, err := get(b, what, 9); err != nil || !bytes.Equal(got, octets(9)) {
+			t.Error(what, err)
+		}
+	}
+	if err := b.Healthy(); err != nil {
+		t.Error(err)
 	}
 }
