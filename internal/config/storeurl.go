@@ -68,7 +68,9 @@ func storeURL(s string) (string, *mistake) {
 // storeParts is a URL of a store taken apart.
 type storeParts struct {
 	user       string
-	hosts      []string // with their ports; none: the parameter host says where
+	hosts      []string // with their ports, wherever in the URL they stand; none: sockets says where
+	sockets    string   // directories of sockets, and their ports, as parameters
+	several    bool     // more than one host or socket
 	database   string
 	parameters url.Values
 }
@@ -80,9 +82,63 @@ func (p storeParts) shown() string {
 	}
 	s += strings.Join(p.hosts, ",") + "/" + url.PathEscape(p.database)
 	if len(p.hosts) == 0 {
-		s += "?host=" + p.parameters.Get("host")
+		s += "?" + p.sockets
 	}
 	return s
+}
+
+// place finds out where the server is from what stands before the database and from the parameters. A port behind the database counts for
+// all hosts, or there is one for each.
+func (p *storeParts) place() *mistake {
+	host, port := p.parameters.Get("host"), p.parameters.Get("port")
+	names := p.hosts
+	switch {
+	case len(p.hosts) > 0 && p.parameters.Has("host"):
+		return wrong("the URL names a host before the database and another one behind it", "keep one of the two")
+	case len(p.hosts) == 0 && host == "":
+		return wrong("the URL names no host", "write one before the database, or the directory of the server's socket behind it, as in "+
+			"postgres://waybill@/waybill?host=/var/run/postgresql")
+	case len(p.hosts) == 0:
+		if names = strings.Split(host, ","); slices.ContainsFunc(names, func(s string) bool { return !isHostOrSocket(s) }) {
+			return wrong("the URL's host is neither a name nor a directory", "write host=/var/run/postgresql, or the name before the database")
+		}
+	}
+	p.several = len(names) > 1
+	var ports []string
+	if p.parameters.Has("port") {
+		if ports = strings.Split(port, ","); len(ports) != 1 && len(ports) != len(names) || !allPorts(ports) {
+			return wrong("the URL's port is none", "write a number from 1 to 65535, or as many as there are hosts, with commas between them")
+		}
+	}
+	if strings.HasPrefix(host, "/") || strings.Contains(host, ",/") {
+		if p.sockets = "host=" + host; ports != nil {
+			p.sockets += "&port=" + port
+		}
+		return nil
+	}
+	p.hosts = nil
+	for i, name := range names {
+		if addr, err := netip.ParseAddr(name); err == nil && addr.Is6() {
+			name = "[" + name + "]"
+		}
+		if ports != nil {
+			if _, _, err := net.SplitHostPort(name); err == nil {
+				return wrong("the URL has a port at a host and another one behind the database", "keep one of the two")
+			}
+			name += ":" + ports[min(i, len(ports)-1)]
+		}
+		p.hosts = append(p.hosts, name)
+	}
+	return nil
+}
+
+func allPorts(ports []string) bool {
+	return !slices.ContainsFunc(ports, func(s string) bool { return !isPort(s) })
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }
 
 // splitStoreURL takes a URL apart as libpq does: postgres://[user[:password]@][host[:port],…]/database[?parameters].
@@ -98,8 +154,11 @@ func splitStoreURL(s string) (p storeParts, m *mistake) {
 	case strings.Contains(s, "#"):
 		return p, wrong("the URL has a # in it", "write that of a password as %23")
 	}
-	rest, query, _ := strings.Cut(rest, "?")
-	authority, name, _ := strings.Cut(rest, "/")
+	before, query, _ := strings.Cut(rest, "?")
+	authority, name, _ := strings.Cut(before, "/")
+	if strings.Contains(name, "@") || strings.Contains(query, "@") || strings.Count(authority, "@") > 1 { // some of it is of the password
+		return p, wrong("the URL has an @ where none can be", "in the password write / as %2F, ? as %3F and @ as %40; elsewhere write @ as %40, too")
+	}
 	if p.hosts, p.user, m = splitAuthority(authority); m != nil {
 		return p, m
 	}
@@ -113,11 +172,7 @@ func splitStoreURL(s string) (p storeParts, m *mistake) {
 	if p.parameters, err = url.ParseQuery(query); err != nil {
 		return p, badEscape()
 	}
-	if len(p.hosts) == 0 && p.parameters.Get("host") == "" {
-		return p, wrong("the URL names no host", "write one before the database, or the directory of the server's socket behind it, as in "+
-			"postgres://waybill@/waybill?host=/var/run/postgresql")
-	}
-	return p, nil
+	return p, p.place()
 }
 
 func badEscape() *mistake {
@@ -126,7 +181,7 @@ func badEscape() *mistake {
 
 // splitAuthority reads what stands before the database.
 func splitAuthority(s string) (hosts []string, user string, m *mistake) {
-	login, list, ok := cutLast(s, '@')
+	login, list, ok := strings.Cut(s, "@")
 	if !ok {
 		login, list = "", s
 	}
@@ -162,7 +217,7 @@ func isHostPort(s string) bool {
 	} else if inner, ok := strings.CutPrefix(s, "["); ok {
 		host = strings.TrimSuffix(inner, "]")
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+	if !isPort(port) {
 		return false
 	}
 	if strings.HasPrefix(s, "[") {
@@ -196,6 +251,8 @@ func (p storeParts) checkParameters() *mistake {
 	}
 	if attrs := p.parameters.Get("target_session_attrs"); slices.Contains([]string{"prefer-standby", "read-only", "standby"}, attrs) {
 		return wrong("the URL asks for a server that takes no writes", "write target_session_attrs=read-write")
+	} else if attrs == "any" && p.several {
+		return wrong("the URL names several hosts and would take any of them, also one that lags behind", "write target_session_attrs=read-write, or leave it out")
 	}
 	return nil
 }
@@ -207,8 +264,6 @@ func checkParameter(name, value string) *mistake {
 	switch known := slices.Contains(storeParameters, name); {
 	case name == "connect_timeout" && !isDigits(value):
 		return wrong("the URL's connect_timeout is no number of seconds", "write digits only, as in connect_timeout=5")
-	case name == "host" && !(path.IsAbs(value) || isHostPort(value)):
-		return wrong("the URL's host is neither a name nor a directory", "write host=/var/run/postgresql, or the name before the database")
 	case known:
 		return nil
 	case !isSetting(name) || strings.HasPrefix(name, "pool_") || slices.Contains([]string{"user", "password", "dbname", "service", "servicefile"}, name):
@@ -219,6 +274,12 @@ func checkParameter(name, value string) *mistake {
 		return wrong("the URL has a parameter that there is not", "did you mean "+near+"?")
 	}
 	return nil
+}
+
+// isHostOrSocket says whether s is a name or address, which may have no port there, or the directory of a socket.
+func isHostOrSocket(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil || path.IsAbs(s) || isHostname(strings.ToLower(s))
 }
 
 func isDigits(s string) bool {

@@ -17,7 +17,10 @@ func TestStoreURL(t *testing.T) {
 		"postgres://u:hush%2F%40@192.0.2.1,[::1]:5433/w?sslmode=require": "",
 		"postgres://u@/waybill?host=/var/run/postgresql":                 "",
 		"postgres:///waybill?host=/var/run/postgresql":                   "",
-		"postgres://u:hu@hush@db/w":                                      "",
+		"postgres://u:hush@one,two:5433/w?target_session_attrs=primary":  "",
+		"postgres://u:hush@one,two/w?port=5433,5434":                     "",
+		"postgres://u@/w?host=/run/a,/run/b&port=5433":                   "",
+		"postgres://u@/w?host=192.0.2.1,::1,db":                          "",
 		"postgres://u:hush@db/w?connect_timeout=5&search_path=a":         "",
 		"postgres://u:hush@db/w?statement_timeout=0&lock_timeout=1s":     "",
 		"/var/lib/hush":                                       "no URL of a store",
@@ -43,7 +46,17 @@ func TestStoreURL(t *testing.T) {
 		"postgres://u@db/w?sslmode=disable&sslmode=hush":      "twice",
 		"postgres://u:hush@db/w?target_session_attrs=standby": "takes no writes",
 		"postgres://u:hush@db/w?connect_timeout=hush":         "digits",
-		"postgres://u:hush@db/w?host=./hush":                  "nor a directory",
+		"postgres://u@/w?host=./hush":                         "nor a directory",
+		"postgres://u@/w?host=hush:5432":                      "nor a directory",
+		"postgres://u:hu@hush@db/w":                           "@ as %40",
+		"postgres://u:12/hush@db":                             "/ as %2F",
+		"postgres://u:12/hu?a=hush@db/w":                      "/ as %2F",
+		"postgres://u:hush@db/w?host=other":                   "keep one of the two",
+		"postgres://u:hush@db:5432/w?port=5433":               "keep one of the two",
+		"postgres://u:hush@db/w?port=hush":                    "from 1 to 65535",
+		"postgres://u:hush@db/w?port=":                        "from 1 to 65535",
+		"postgres://u:hush@a,b,c/w?port=1,2":                  "as many as there are hosts",
+		"postgres://u:hush@a,b/w?target_session_attrs=any":    "several hosts",
 	} {
 		c, err := Parse("t.toml", fmt.Appendf(nil, "hostname = 'm.test'\ndata = '/d'\nlisten.pop3 = ['127.0.0.1:110']\nstore = '%s'\n", url))
 		if says == "" {
@@ -81,9 +94,14 @@ func TestStoreURLIsShown(t *testing.T) {
 		"": "",
 		"postgresql://u%20v:hush@one:5432,[::1]/w%2Fx?sslmode=disable": "postgres://u%20v@one:5432,[::1]/w%2Fx",
 		"postgres:///w?host=/run/postgresql&password=hush":             "postgres:///w?host=/run/postgresql",
-		"hush": "postgres://…",
+		"hush":                                        "postgres://…",
+		"postgres://u:12/hush@db":                     "postgres://…",
+		"postgres://u:hush@one,two/w?port=5433":       "postgres://u@one:5433,two:5433/w",
+		"postgres://u:hush@one,[::1]/w?port=5433,5":   "postgres://u@one:5433,[::1]:5/w",
+		"postgres://u@/w?host=one,::1&port=5433":      "postgres://u@one:5433,[::1]:5433/w",
+		"postgres://u@/w?host=/run/a,/run/b&port=5,6": "postgres://u@/w?host=/run/a,/run/b&port=5,6",
 	} {
-		if got := url.String(); got != want {
+		if got := url.String(); got != want || url.Place() != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}

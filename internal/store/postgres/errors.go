@@ -45,8 +45,7 @@ func pause(attempt int) time.Duration {
 
 // advice is what to do about an error of the server.
 var advice = map[string]string{
-	"25006": "the server is read-only: a standby, or default_transaction_read_only; name the primary in the URL, or all hosts with " +
-		"target_session_attrs=read-write",
+	"25006": "the server is read-only: a standby, or default_transaction_read_only; name the primary in the URL, or all hosts",
 	"28000": "the server does not let this user in: see user and sslmode in the URL, and the server's pg_hba.conf",
 	"28P01": "the server refuses the password: see user and password in the URL, PGPASSWORD and the password file",
 	"3D000": "there is no such database: see the URL's path",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -44,7 +45,16 @@ func parse(url string) (*pgconn.Config, error) {
 	if err != nil {
 		return nil, errURL
 	}
+	if cfg.ValidateConnect == nil && several(cfg) {
+		cfg.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
 	return cfg, nil
+}
+
+// several says whether more than one server is named. Any of them but the one that takes writes may lag behind: what was acknowledged would be missing
+// there. So the default is no longer that of libpq then.
+func several(cfg *pgconn.Config) bool {
+	return slices.ContainsFunc(cfg.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.Host != cfg.Host || f.Port != cfg.Port })
 }
 
 // place names the store in logs and errors, without secrets.

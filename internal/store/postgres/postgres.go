@@ -91,7 +91,7 @@ import (
 // Options say where the store is and how it behaves. Only URL is required.
 type Options struct {
 	// URL names the database: postgres://user:password@host:port/database, with the parameters, the environment variables
-	// and the password file of libpq. Several hosts may be named, with target_session_attrs=read-write.
+	// and the password file of libpq. Several hosts may be named; the one is used then that takes writes.
 	URL string
 	// Logger gets failures and recoveries; nil discards them.
 	Logger *slog.Logger
