@@ -223,9 +223,12 @@ type Bodies struct {
 	chunks  sync.Pool // of *[chunkSize]byte
 	large   sync.Pool // of *[objectSize]byte
 
-	mu    sync.Mutex
-	live  map[ID]struct{} // drafts of this process that have chunks or objects
-	swept bool            // the drafts of earlier processes are gone
+	mu   sync.Mutex
+	live map[ID]struct{} // drafts of this process that have chunks or objects
+
+	sweeping sync.Mutex
+	swept    bool      // the drafts of earlier processes are gone; sweeping guards it
+	seen     sightings // the drafts of others; sweeping guards them too
 
 	claiming sync.Mutex
 	claimed  atomic.Bool // the place of the objects is this store's

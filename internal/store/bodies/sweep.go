@@ -17,7 +17,7 @@ import (
 const sweepBatch = 256
 
 // Sweep deletes the bodies that nobody holds any more, and the drafts that were never finished: at the first call
-// all that earlier processes left, unless the store is shared, later those older than maxAge that this process does not work on. It returns the
+// all that earlier processes left, unless the store is shared, later those that this process does not work on and has seen unchanged for maxAge. It returns the
 // number of bodies and drafts deleted. Their objects go last; where the object store is away, which it tells itself, they wait for the next call.
 func (s *Bodies) Sweep(ctx context.Context, maxAge time.Duration) (n int, err error) {
 	n, err = s.sweepDrafts(ctx, maxAge)
@@ -179,55 +179,4 @@ func isHeld(snap store.Snapshot, id ID) (bool, error) {
 		return true, err
 	}
 	return false, nil
-}
-
-// sweepDrafts deletes the drafts that nobody works on.
-func (s *Bodies) sweepDrafts(ctx context.Context, maxAge time.Duration) (n int, err error) {
-	snap, err := s.st.Snapshot()
-	if err != nil {
-		return 0, err
-	}
-	defer snap.Close()
-	s.mu.Lock()
-	first := !s.swept
-	s.mu.Unlock()
-	r := store.Range{End: store.After(keys.Drafts())}
-	_, r.Start = keys.AllDoomed() // those are not drafts any more
-	if s.shared || !first {
-		r.End = keys.DraftsBefore(time.Now().Add(-maxAge))
-	}
-	for e, err := range snap.Scan(r) {
-		if err != nil {
-			return n, err
-		}
-		_, id, ok := keys.ParseDraft(e.Key)
-		if !ok {
-			return n, fmt.Errorf("key %q: %w", e.Key, record.ErrCorrupt)
-		}
-		if s.isLive(id) {
-			continue
-		}
-		b := store.Batch{Lazy: true}
-		deleteDraft(&b, store.Check{Key: append([]byte(nil), e.Key...), Version: e.Version}, id)
-		if len(e.Value) > 0 {
-			doom(&b, id)
-		}
-		switch _, err := s.st.Commit(ctx, &b); {
-		case err == nil:
-			n++
-		case !errors.Is(err, store.ErrConflict):
-			return n, err
-		}
-	}
-	s.mu.Lock()
-	s.swept = true
-	s.mu.Unlock()
-	return n, nil
-}
-
-func (s *Bodies) isLive(id ID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, live := s.live[id]
-	return live
 }
