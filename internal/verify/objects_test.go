@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"context"
 	"log/slog"
 	"strings"
 	"testing"
@@ -9,19 +10,22 @@ import (
 	"waybill/internal/spool"
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
+	"waybill/internal/store/keys"
 	"waybill/internal/store/lease"
 	"waybill/internal/store/objects"
 	"waybill/internal/store/objects/s3test"
 )
 
-// TestObjects: what is missing from the object store, or has another length there, is damage; and so is an object store that cannot be asked.
+// TestObjects: what is missing from the object store, or has another length there, is damage; and so is an object store that cannot be asked. What was deleted after
+// the snapshot is none.
 func TestObjects(t *testing.T) {
 	t.Parallel()
 	server := s3test.New(t, "bodies")
-	bucket, err := objects.Open(objects.Options{
+	o := objects.Options{
 		Endpoint: server.Endpoint(), Bucket: "bodies", Keys: objects.Keys{Access: s3test.Access, Secret: s3test.Secret}, Logger: slog.New(slog.DiscardHandler),
 		Timeout: 10 * time.Second, Pauses: []time.Duration{time.Millisecond},
-	})
+	}
+	bucket, err := objects.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,4 +63,36 @@ func TestObjects(t *testing.T) {
 	run(held, "message "+string(item.ID)+" in the queue: part 1 of its content is not in the object store")
 	server.Kill()
 	run(held, "the object store: it cannot be asked")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if bucket, err = objects.Open(o); err != nil { // one that does not know of that
+		t.Fatal(err)
+	}
+	held = bodies.With(bodies.Options{Store: f.st, Objects: bucket})
+	run(meanwhile{held, func() {
+		f.change(func(b *store.Batch) error {
+			b.Delete(keys.Spool(item.ID))
+			b.Delete(keys.Due(item.Due, item.ID))
+			held.Drop(b, item.Body, item.Holder())
+			return nil
+		})
+		if _, err := held.Sweep(t.Context(), time.Hour); err != nil {
+			t.Error(err)
+		}
+		if left, _, err := bucket.List(t.Context(), item.Body.ID.String(), ""); len(left) > 0 || err != nil {
+			t.Error("the sweep has left", left, err)
+		}
+	}}, "")
+}
+
+// meanwhile does something between the snapshot and the look at the objects.
+type meanwhile struct {
+	Contents
+	do func()
+}
+
+func (m meanwhile) ObjectSizes(ctx context.Context, body bodies.Body) ([]int64, error) {
+	m.do()
+	return m.Contents.ObjectSizes(ctx, body)
 }

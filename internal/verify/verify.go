@@ -1,6 +1,6 @@
 // Package verify reads a whole store and finds any damage: blocks that do not have their checksum, records that cannot be
 // read, contents that are missing or have another length, also in the object store, and what does not agree with what else there is. It works on a
-// snapshot, so the store may be in use; and it changes nothing. What it cannot see is a content that was changed for another
+// snapshot, so the store may be in use: objects that are missing since what refers to them was deleted are no damage. It changes nothing. What it cannot see is a content that was changed for another
 // of the same length, with its checksum.
 package verify
 
@@ -59,7 +59,7 @@ func Run(ctx context.Context, st store.Store, contents Contents, progress func(R
 	}
 	defer snap.Close()
 	v := newVerifier(ctx, snap, progress)
-	v.contents = contents
+	v.st, v.contents = st, contents
 	kinds := v.kinds()
 	for _, k := range kinds {
 		err := v.each(store.Prefix([]byte(k.name)), k.check)
@@ -78,6 +78,7 @@ func Run(ctx context.Context, st store.Store, contents Contents, progress func(R
 type verifier struct {
 	ctx      context.Context
 	snap     store.Snapshot
+	st       store.Store // to look again at what may have changed
 	progress func(Report)
 	report   Report
 
