@@ -17,6 +17,7 @@ import (
 
 	"waybill/internal/config"
 	"waybill/internal/node"
+	"waybill/internal/store"
 	"waybill/internal/store/storecopy"
 )
 
@@ -59,10 +60,15 @@ func errorLogger(std streams) *slog.Logger {
 
 // adviseCopy says what to do about a copy that ended early.
 func adviseCopy(ctx context.Context, err error, began bool) error {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !errors.Is(err, store.ErrUnknown) {
 		err = errors.New("the copy was interrupted")
 	}
-	if began {
+	switch {
+	case errors.Is(err, store.ErrUnknown):
+		return fmt.Errorf("%w; whether TO is complete is not known: give the same command again, which goes on, or says that there is a store, which is complete then", err)
+	case began && errors.Is(err, storecopy.ErrTargetUsed):
+		return fmt.Errorf("%w; TO is not complete: the same command makes it like FROM, and what was written to it is gone then", err)
+	case began:
 		return fmt.Errorf("%w; TO is not complete: the same command goes on from here", err)
 	}
 	return adviseMigration(err, "FILE, with the database as store in that file")
@@ -127,7 +133,7 @@ type copyProgress struct {
 	json     bool
 	terminal bool
 	every    time.Duration
-	began    bool // something was written to the target
+	began    bool // the target is marked
 	start    time.Time
 	last     time.Time
 	phase    storecopy.Phase

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -15,6 +16,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"waybill/internal/store"
+	"waybill/internal/store/storecopy"
 )
 
 // bulkyMbox makes an mbox of small messages, and some large ones.
@@ -285,4 +289,28 @@ func TestStoreCopyRefuses(t *testing.T) {
 	s.expect(storeCopy(t, 1, data, empty), "there is a store already")
 	s.start()
 	s.expect(storeCopy(t, 1, data, filepath.Join(t.TempDir(), "other")), "another server or command works with it")
+}
+
+// TestStoreCopyAdvises: whoever reads why a copy ended early knows what is in TO, and what the same command would do.
+func TestStoreCopyAdvises(t *testing.T) {
+	t.Parallel()
+	away := errors.New("the server is away")
+	for _, c := range []struct {
+		err   error
+		began bool
+		says  string
+	}{
+		{away, true, "TO is not complete: the same command goes on from here"},
+		{storecopy.ErrTargetUsed, true, "what was written to it is gone then"},
+		{fmt.Errorf("%w: %w", store.ErrUnknown, away), true, "a store, which is complete then"},
+		{fmt.Errorf("%w: %w", store.ErrUnknown, away), false, "give the same command again"},
+		{storecopy.ErrNotEmpty, false, "where the end of a copy to it was not seen, it is complete"},
+	} {
+		if err := adviseCopy(t.Context(), c.err, c.began); !errors.Is(err, c.err) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%v, began: %v: %v", c.err, c.began, err)
+		}
+	}
+	if err := adviseCopy(t.Context(), away, false); err != away {
+		t.Error(err)
+	}
 }

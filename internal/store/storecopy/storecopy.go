@@ -40,9 +40,10 @@ import (
 type Options struct {
 	From, To store.Store
 	Source   string         // names From, the same way each time: a copy that was broken off is gone on with from there only
-	Progress func(Progress) // is told of each batch; may be nil
+	Progress func(Progress) // is told when the target is marked, so that the same copy can go on, and of each batch; may be nil
 
-	watch time.Duration // how long a beat is watched; 0: watchFor
+	watch    time.Duration // how long a beat is watched; 0: watchFor
+	patience time.Duration // how long it is asked what became of the last batch; 0: askFor
 }
 
 // Phase is a part of the work.
@@ -72,7 +73,8 @@ type Result struct {
 
 var (
 	// ErrNotEmpty: the target has something else in it.
-	ErrNotEmpty = errors.New("there is a store already: a copy goes into an empty one")
+	ErrNotEmpty = errors.New("there is a store already, and it is no unfinished copy: a copy goes into an empty one " +
+		"(where the end of a copy to it was not seen, it is complete: what is not is marked)")
 	// ErrOtherSource: the target has a part of another store in it.
 	ErrOtherSource = errors.New("there is an unfinished copy of another store")
 	// ErrTwice: somebody else copies to the same target.
@@ -96,6 +98,9 @@ func Copy(ctx context.Context, o Options) (Result, error) {
 	}
 	if o.watch == 0 {
 		o.watch = watchFor
+	}
+	if o.patience == 0 {
+		o.patience = askFor
 	}
 	c := &copier{Options: o}
 	if err := c.refuseUsed(ctx); err != nil {
@@ -163,12 +168,13 @@ func (c *copier) begin(ctx context.Context) error {
 	if err := c.commit(ctx, &store.Batch{}); err != nil {
 		return err
 	}
-	if c.began = c.version; c.resumed {
-		return c.refuseJoined()
-	}
-	if err := c.refuseJoined(); errors.Is(err, ErrTargetUsed) {
+	c.began = c.version
+	err = c.refuseJoined()
+	if errors.Is(err, ErrTargetUsed) && !c.resumed {
 		return errors.Join(err, c.end(ctx)) // it is their store now
-	} else if err != nil {
+	}
+	c.tell(Copying, m.keys, m.octets)
+	if err != nil || c.resumed {
 		return err
 	}
 	b := store.Batch{Lazy: true}
@@ -291,12 +297,28 @@ func (c *copier) foreign(v store.Version) bool {
 	return !ours && (!c.resumed || v > c.began)
 }
 
-// end makes the copy a store like any other.
+const (
+	askFor   = time.Minute
+	askEvery = time.Second / 2
+)
+
+// end makes the copy a store like any other. Where it is not known whether that has happened it is asked for a while: who gave the command again
+// would be told that there is a store already.
 func (c *copier) end(ctx context.Context) error {
-	var b store.Batch
+	b := store.Batch{ID: store.NewBatchID(time.Now())}
 	b.Check(keys.Copying(), c.version)
 	b.Delete(keys.Copying())
 	_, err := c.To.Commit(ctx, &b)
+	for until := time.Now().Add(c.patience); errors.Is(err, store.ErrUnknown) && time.Now().Before(until); {
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(askEvery):
+		}
+		if _, again := c.To.Commit(ctx, &b); again == nil || errors.Is(again, store.ErrConflict) {
+			err = again
+		}
+	}
 	if errors.Is(err, store.ErrConflict) {
 		return ErrTwice
 	}
