@@ -36,8 +36,7 @@ func TestJoinedAsItBegan(t *testing.T) {
 		"command": {Puts: []store.Put{{Key: []byte("a letter")}}},
 	} {
 		from, to := embedded(t), embedded(t)
-		furnish(t, from)
-		commit(t, from, func(b *store.Batch) { b.DeleteRanges = []store.Range{store.Prefix(keys.Beats())} })
+		commit(t, from, func(b *store.Batch) { b.Put([]byte{0}, []byte("v")) })
 		commit(t, to, func(b *store.Batch) { b.Put(keys.Layout(), []byte{9}) })
 		_, err := Copy(t.Context(), Options{From: from, To: &visited{Store: to, at: 1, visit: visit}, Source: "s"})
 		if !errors.Is(err, ErrTargetUsed) {
@@ -83,8 +82,7 @@ func TestWrittenMeanwhile(t *testing.T) {
 func TestDeletedMeanwhile(t *testing.T) {
 	t.Parallel()
 	from, to := embedded(t), embedded(t)
-	furnish(t, from)
-	commit(t, from, func(b *store.Batch) { b.DeleteRanges = []store.Range{store.Prefix(keys.Beats())} })
+	commit(t, from, func(b *store.Batch) { b.Put([]byte{0}, []byte("v")) })
 	o := Options{From: from, To: to, Source: "s", Progress: func(p Progress) {
 		if p.Phase == Copying && p.Keys > 0 {
 			commit(t, from, func(b *store.Batch) { b.Delete([]byte{0}) })
