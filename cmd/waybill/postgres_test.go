@@ -123,7 +123,7 @@ func TestServeWithoutTables(t *testing.T) {
 	for _, command := range []string{"serve", "verify"} {
 		s.expect(s.do(1, command), "holds no store yet", "run waybill store migrate --config "+s.config+"\n")
 	}
-	if out := s.do(0, "store", "migrate", "--json"); out != `{"from":0,"to":1}`+"\n" {
+	if out := s.do(0, "store", "migrate", "--json"); out != `{"from":0,"to":1,"fromForm":0,"toForm":2}`+"\n" {
 		t.Error(out)
 	}
 	s.do(0, "verify")

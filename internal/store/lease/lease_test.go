@@ -230,14 +230,12 @@ func TestDeath(t *testing.T) {
 func TestLateBeat(t *testing.T) {
 	bubble(t, func(t *testing.T, st store.Store) {
 		one := join(t, st, "one")
-		saved := false
+		var saved atomic.Bool
 		way := &line{Store: st, before: func(b *store.Batch) {
-			if len(b.Deletes) > 0 && !saved {
-				saved = true
+			if len(b.Deletes) > 0 && saved.CompareAndSwap(false, true) {
 				if err := one.renew(t.Context()); err != nil {
 					t.Error(err)
 				}
-				one.wake()
 			}
 		}}
 		two, err := Join(t.Context(), Options{Store: way})
@@ -246,10 +244,13 @@ func TestLateBeat(t *testing.T) {
 		}
 		number := one.Number()
 		one.freeze()
-		time.Sleep(time.Minute)
-		if !saved {
-			t.Fatal("nobody took the node for dead")
+		for end := time.Now().Add(time.Minute); !saved.Load(); time.Sleep(100 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("nobody took the node for dead")
+			}
 		}
+		one.wake()
+		time.Sleep(time.Minute)
 		if one.Number() != number || two.Holds(number) {
 			t.Error("a node that had just shown that it is alive was replaced")
 		}

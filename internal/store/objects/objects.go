@@ -139,7 +139,8 @@ func (b *Bucket) put(ctx context.Context, key string, data []byte, o minio.PutOb
 	o.ContentType, o.DisableContentSha256 = contentType, true // in pieces, that is: over HTTP too want is sent
 	return b.do(ctx, b.writing, "write", key, func(ctx context.Context) error {
 		// No seeker, so that the library does not repeat the request behind our back.
-		body := io.MultiReader(bytes.NewReader(data), bytes.NewReader(sum[:]))
+		body := &loan{r: io.MultiReader(bytes.NewReader(data), bytes.NewReader(sum[:]))}
+		defer body.end()
 		info, err := b.client.PutObject(ctx, b.o.Bucket, b.o.Prefix+key, body, int64(len(data)+len(sum)), "", want, o)
 		switch {
 		case err == nil && info.ETag == "":
