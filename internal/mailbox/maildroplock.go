@@ -129,6 +129,17 @@ func (l *Lock) Fence(b *store.Batch) {
 	}
 }
 
+// End is Fence with the end of the lock in the same batch, which saves a commit; Ended is called when it is committed.
+func (l *Lock) End(b *store.Batch) {
+	l.Fence(b)
+	if l.version != store.Absent {
+		b.Delete(keys.Maildrop(l.account))
+	}
+}
+
+// Ended says that the lock is not in the store any more: Unlock need not end it there.
+func (l *Lock) Ended() { l.version = store.Absent }
+
 // Lost says whether the lock is another's by now, or nobody's: the node was taken for dead. Errors: those of the store.
 func (l *Lock) Lost(ctx context.Context) (bool, error) {
 	if l.version == store.Absent {
@@ -137,13 +148,8 @@ func (l *Lock) Lost(ctx context.Context) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	snap, err := l.m.st.Snapshot()
+	version, err := store.VersionOf(l.m.st, keys.Maildrop(l.account))
 	if err != nil {
-		return false, fmt.Errorf("look for the lock of %s: %w", l.account, err)
-	}
-	defer snap.Close()
-	_, version, err := snap.Get(keys.Maildrop(l.account))
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return false, fmt.Errorf("look for the lock of %s: %w", l.account, err)
 	}
 	return version != l.version, nil

@@ -3,7 +3,6 @@ package mailbox
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"waybill/internal/store/bodies"
 	"waybill/internal/store/lease"
 	"waybill/internal/store/pebble"
+	"waybill/internal/store/storetest"
 )
 
 func TestLockMaildrop(t *testing.T) {
@@ -48,21 +48,8 @@ func checkLock(t *testing.T, m *Mailboxes) {
 	second.Unlock()
 }
 
-// line is a node's way to the store, which can be cut.
-type line struct {
-	store.Store
-	cut atomic.Bool
-}
-
-func (l *line) Commit(ctx context.Context, b *store.Batch) (store.Result, error) {
-	if l.cut.Load() {
-		return store.Result{}, store.ErrUnavailable
-	}
-	return l.Store.Commit(ctx, b)
-}
-
 // several runs a test in a bubble of time, with three nodes of one store.
-func several(t *testing.T, f func(t *testing.T, nodes [3]*Mailboxes, lines [3]*line)) {
+func several(t *testing.T, f func(t *testing.T, nodes [3]*Mailboxes, lines [3]*storetest.Line)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		st, err := pebble.Open(pebble.Options{Dir: "store", FS: vfs.NewMem(), MemTableSize: 1 << 20})
@@ -71,9 +58,9 @@ func several(t *testing.T, f func(t *testing.T, nodes [3]*Mailboxes, lines [3]*l
 		}
 		defer st.Close()
 		var nodes [3]*Mailboxes
-		var lines [3]*line
+		var lines [3]*storetest.Line
 		for i := range nodes {
-			lines[i] = &line{Store: st}
+			lines[i] = &storetest.Line{Store: st}
 			l, err := lease.Join(t.Context(), lease.Options{Store: lines[i]})
 			if err != nil {
 				t.Fatal(err)
@@ -94,7 +81,7 @@ func (l *Lock) commit(t *testing.T) error {
 }
 
 func TestLockAmongNodes(t *testing.T) {
-	several(t, func(t *testing.T, nodes [3]*Mailboxes, _ [3]*line) {
+	several(t, func(t *testing.T, nodes [3]*Mailboxes, _ [3]*storetest.Line) {
 		for _, m := range nodes {
 			checkLock(t, m)
 		}
@@ -126,12 +113,12 @@ func TestLockAmongNodes(t *testing.T) {
 
 // TestLockEndsWithItsNode: a node that was taken for dead has no locks any more, whatever it believes.
 func TestLockEndsWithItsNode(t *testing.T) {
-	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*line) {
+	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*storetest.Line) {
 		lock, err := nodes[0].LockMaildrop(t.Context(), alice)
 		if err != nil {
 			t.Fatal(err)
 		}
-		lines[0].cut.Store(true)
+		lines[0].Cut.Store(true)
 		time.Sleep(5 * time.Second)
 		if _, err := nodes[1].LockMaildrop(t.Context(), alice); !errors.Is(err, ErrLocked) {
 			t.Error("a node that only does not answer lost its lock at once:", err)
@@ -144,7 +131,7 @@ func TestLockEndsWithItsNode(t *testing.T) {
 		if _, err := nodes[2].LockMaildrop(t.Context(), alice); !errors.Is(err, ErrLocked) {
 			t.Error("locked twice:", err)
 		}
-		lines[0].cut.Store(false)
+		lines[0].Cut.Store(false)
 		if err := lock.commit(t); !errors.Is(err, store.ErrConflict) {
 			t.Error("a session that has lost its lock deletes:", err)
 		}
@@ -161,14 +148,14 @@ func TestLockEndsWithItsNode(t *testing.T) {
 
 // TestLockThatWasLeft: what could not be unlocked keeps nobody of this node out, and others as long as the node lives.
 func TestLockThatWasLeft(t *testing.T) {
-	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*line) {
+	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*storetest.Line) {
 		lock, err := nodes[0].LockMaildrop(t.Context(), alice)
 		if err != nil {
 			t.Fatal(err)
 		}
-		lines[0].cut.Store(true)
+		lines[0].Cut.Store(true)
 		lock.Unlock()
-		lines[0].cut.Store(false)
+		lines[0].Cut.Store(false)
 		if lock, err = nodes[0].LockMaildrop(t.Context(), alice); err != nil {
 			t.Fatal("the node cannot lock what it could not unlock:", err)
 		}
@@ -180,9 +167,46 @@ func TestLockThatWasLeft(t *testing.T) {
 	})
 }
 
+// TestLockEndsWithABatch: the batch of a session's end can end its lock too, if it has that still.
+func TestLockEndsWithABatch(t *testing.T) {
+	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*storetest.Line) {
+		lock, err := nodes[0].LockMaildrop(t.Context(), alice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b store.Batch
+		lock.End(&b)
+		if _, err := lines[0].Commit(t.Context(), &b); err != nil {
+			t.Fatal(err)
+		}
+		lock.Ended()
+		second, err := nodes[1].LockMaildrop(t.Context(), alice)
+		if err != nil {
+			t.Fatal("the lock did not end with the batch:", err)
+		}
+		b = store.Batch{Puts: []store.Put{{Key: []byte("deleted")}}}
+		lock.version = 1 // as if it did not know that it has ended
+		lock.End(&b)
+		if _, err := lines[0].Commit(t.Context(), &b); !errors.Is(err, store.ErrConflict) {
+			t.Error("a session ended a lock that it does not have:", err)
+		}
+		lock.Ended()
+		lines[0].Cut.Store(true)
+		lock.Unlock()
+		lines[0].Cut.Store(false)
+		if len(nodes[0].left) > 0 {
+			t.Error("the store was asked to end a lock that has ended")
+		}
+		if err := second.commit(t); err != nil {
+			t.Error("the second session lost its lock:", err)
+		}
+		second.Unlock()
+	})
+}
+
 // TestLockIsFreedLater: what could not be unlocked keeps other nodes out no longer than the store is away.
 func TestLockIsFreedLater(t *testing.T) {
-	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*line) {
+	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*storetest.Line) {
 		lock, err := nodes[0].LockMaildrop(t.Context(), alice)
 		if err != nil {
 			t.Fatal(err)
@@ -191,13 +215,13 @@ func TestLockIsFreedLater(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		lines[0].cut.Store(true)
+		lines[0].Cut.Store(true)
 		lock.Unlock()
 		used.Unlock()
 		if err := nodes[0].FreeLocks(t.Context()); !errors.Is(err, store.ErrUnavailable) {
 			t.Error("while the store is away:", err)
 		}
-		lines[0].cut.Store(false)
+		lines[0].Cut.Store(false)
 		if used, err = nodes[0].LockMaildrop(t.Context(), bob); err != nil {
 			t.Fatal(err)
 		}

@@ -96,7 +96,7 @@ const (
 func (d *drop) expunge(ctx context.Context, doomed []mailbox.Entry) error {
 	began := time.Now()
 	b := &store.Batch{ID: store.NewBatchID(began)}
-	d.lock.Fence(b)
+	d.lock.End(b)
 	d.service.Mailboxes.Expunge(b, d.account, mailbox.Inbox, doomed)
 	events := d.story.deletions(doomed, began)
 	for _, id := range events.order {
@@ -105,6 +105,7 @@ func (d *drop) expunge(ctx context.Context, doomed []mailbox.Entry) error {
 	if err := d.commit(ctx, b); err != nil {
 		return fmt.Errorf("delete %d messages of %s: %w", len(doomed), d.account, err)
 	}
+	d.lock.Ended()
 	for _, id := range events.order {
 		d.story.touch(id)
 		d.service.Trail.Publish(events.of[id])

@@ -16,52 +16,26 @@ import (
 	"waybill/internal/store/keys"
 	"waybill/internal/store/lease"
 	"waybill/internal/store/pebble"
+	"waybill/internal/store/storetest"
 	"waybill/internal/trail"
 )
 
 // node is a rig that shares its store with others, and can be cut off from it.
 type node struct {
 	*rig
+	*storetest.Line
 	lease *lease.Lease
-	cut   atomic.Bool
 }
 
 func newNode(t *testing.T, engine store.Store) *node {
-	n := &node{}
-	st := &flaky{Store: &line{engine, n}}
+	n := &node{Line: &storetest.Line{Store: engine}}
+	st := &flaky{Store: n.Line}
 	var err error
 	if n.lease, err = lease.Join(t.Context(), lease.Options{Store: st}); err != nil {
 		t.Fatal(err)
 	}
 	n.rig = newRigOn(t, st, n.lease)
 	return n
-}
-
-// line is a node's way to the store.
-type line struct {
-	store.Store
-	node *node
-}
-
-func (l *line) Commit(ctx context.Context, b *store.Batch) (store.Result, error) {
-	if l.node.cut.Load() {
-		return store.Result{}, store.ErrUnavailable
-	}
-	return l.Store.Commit(ctx, b)
-}
-
-func (l *line) Snapshot() (store.Snapshot, error) {
-	if l.node.cut.Load() {
-		return nil, store.ErrUnavailable
-	}
-	return l.Store.Snapshot()
-}
-
-func (l *line) Healthy() error {
-	if l.node.cut.Load() {
-		return store.ErrUnavailable
-	}
-	return nil
 }
 
 // among runs a test in virtual time, with three nodes on one store.
@@ -132,7 +106,7 @@ func TestTakeover(t *testing.T) {
 		id := nodes[0].send("me@a.test", "you@b.test")
 		slice := id.Node()
 		time.Sleep(10 * time.Second)
-		nodes[0].cut.Store(true)
+		nodes[0].Cut.Store(true)
 		well.Store(true)
 		time.Sleep(40 * time.Second)
 		if got := attempts(nodes, "you@b.test"); got != [3]int{1, 0, 0} {
@@ -142,7 +116,7 @@ func TestTakeover(t *testing.T) {
 			t.Fatal("not one of the others works on the slice")
 		}
 		time.Sleep(time.Minute)
-		nodes[0].cut.Store(false)
+		nodes[0].Cut.Store(false)
 		time.Sleep(3 * time.Minute)
 		if got := attempts(nodes, "you@b.test"); got != [3]int{1, 1, 0} && got != [3]int{1, 0, 1} {
 			t.Errorf("attempts %v", got)
@@ -170,12 +144,12 @@ func TestFrozenAttempt(t *testing.T) {
 	}, func(t *testing.T, nodes [3]*node) {
 		id := nodes[0].send("me@a.test", "you@b.test")
 		time.Sleep(time.Second)
-		nodes[0].cut.Store(true)
+		nodes[0].Cut.Store(true)
 		time.Sleep(time.Minute)
 		if got := attempts(nodes, "you@b.test"); got != [3]int{1, 1, 0} && got != [3]int{1, 0, 1} {
 			t.Errorf("attempts %v", got)
 		}
-		nodes[0].cut.Store(false)
+		nodes[0].Cut.Store(false)
 		time.Sleep(time.Minute)
 		close(thaw) // before the other one knows anything
 		time.Sleep(time.Minute)
@@ -209,9 +183,9 @@ func TestRejoined(t *testing.T) {
 	}, func(t *testing.T, nodes [3]*node) {
 		id := nodes[0].send("me@a.test", "you@b.test", "them@c.test")
 		time.Sleep(time.Second)
-		nodes[0].cut.Store(true)
+		nodes[0].Cut.Store(true)
 		time.Sleep(time.Minute)
-		nodes[0].cut.Store(false)
+		nodes[0].Cut.Store(false)
 		time.Sleep(10 * time.Second)
 		if !nodes[0].lease.Alive() || nodes[0].lease.Holds(id.Node()) {
 			t.Fatal("the node is not back under another number")
@@ -280,14 +254,14 @@ func TestNoAttemptWithoutLease(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		for _, n := range nodes {
-			n.cut.Store(true)
+			n.Cut.Store(true)
 		}
 		time.Sleep(2 * time.Minute)
 		for i, n := range nodes {
 			if made := n.remote.tried("first@b.test") + n.remote.tried("second@b.test"); made != 1 {
 				t.Errorf("node %d made %d attempts, and had a lease for one", i, made)
 			}
-			n.cut.Store(false)
+			n.Cut.Store(false)
 		}
 		time.Sleep(4 * time.Minute)
 		if a, b := attempts(nodes, "first@b.test"), attempts(nodes, "second@b.test"); a != [3]int{1, 1, 1} || b != [3]int{1, 1, 1} {

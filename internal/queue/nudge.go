@@ -146,10 +146,10 @@ func (q *Queue) withdraw(ctx context.Context, item *spool.Item) (*spool.Item, er
 		return nil, err
 	}
 	for end := time.Now().Add(answerTime); ; {
-		switch waits, err := q.has(word); {
+		switch version, err := store.VersionOf(q.Store, word); {
 		case err != nil:
 			return nil, err
-		case !waits:
+		case version == store.Absent:
 			return q.Spool.Load(ctx, item.ID)
 		}
 		if time.Now().After(end) || ctx.Err() != nil {
@@ -165,18 +165,4 @@ func (q *Queue) withdraw(ctx context.Context, item *spool.Item) (*spool.Item, er
 		return nil, fmt.Errorf("%w: %w", errNoAnswer, err)
 	}
 	return nil, errNoAnswer
-}
-
-// has says whether a key is in the store.
-func (q *Queue) has(key []byte) (bool, error) {
-	snap, err := q.Store.Snapshot()
-	if err != nil {
-		return false, err
-	}
-	defer snap.Close()
-	_, _, err = snap.Get(key)
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
 }

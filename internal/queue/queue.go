@@ -24,7 +24,6 @@ import (
 	"waybill/internal/mail"
 	"waybill/internal/spool"
 	"waybill/internal/store"
-	"waybill/internal/store/keys"
 	"waybill/internal/trail"
 )
 
@@ -256,7 +255,7 @@ func (q *Queue) Enqueue(item *spool.Item) {
 // watchStore hears of reopenings of the store (nobody writes a key with this prefix, and then everybody is told), and of
 // messages that came to this node from another, or went to it.
 func (q *Queue) watchStore(ctx context.Context) {
-	reopened, cancel := q.Store.Watch(keys.Nobody())
+	reopened, cancel := q.Store.Watch(store.Reopened())
 	defer cancel()
 	for {
 		select {

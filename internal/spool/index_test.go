@@ -183,7 +183,7 @@ func TestMarkIsForgottenAfterFailure(t *testing.T) {
 	if s.index.low.Before(young.Due.Add(-time.Second)) {
 		t.Fatal("the mark did not move and the test tests nothing")
 	}
-	back, cancel := st.Watch(keys.Nobody())
+	back, cancel := st.Watch(store.Reopened())
 	defer cancel()
 	disk.Before(func(o faultfs.Op) error {
 		if o.Log() {

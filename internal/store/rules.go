@@ -1,6 +1,9 @@
 package store
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // What follows is the same for every engine.
 
@@ -35,4 +38,18 @@ func (c *Counter) Advance(n int64) (int64, error) {
 		return 0, fmt.Errorf("%w: counter %q is %d, adding %d", ErrLimit, c.Key, n, c.Add)
 	}
 	return sum, nil
+}
+
+// VersionOf returns the version of a key as of now; Absent if it does not exist. Errors: those of Snapshot and Get.
+func VersionOf(st Store, key []byte) (Version, error) {
+	snap, err := st.Snapshot()
+	if err != nil {
+		return Absent, err
+	}
+	defer snap.Close()
+	_, version, err := snap.Get(key)
+	if errors.Is(err, ErrNotFound) {
+		return Absent, nil
+	}
+	return version, err
 }

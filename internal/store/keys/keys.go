@@ -57,7 +57,6 @@ import (
 	"time"
 
 	"waybill/internal/mail"
-	"waybill/internal/store"
 )
 
 // text appends s with its end, as the package comment says.
@@ -242,6 +241,3 @@ func Copying() []byte { return []byte("copying") }
 func OfNodes() [][]byte {
 	return [][]byte{Nodes(), Beats(), []byte("maildrop/"), NewsAll(), BannedAll(), KnownAll()}
 }
-
-// Nobody begins keys that are never written. Who watches it hears of reopenings of the store only.
-func Nobody() []byte { return store.Reopened() }

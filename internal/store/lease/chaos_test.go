@@ -32,9 +32,9 @@ func testChaos(t *testing.T, seed int64) {
 					delete(frozen, i)
 				}
 			case 3:
-				nodes[i].cut.Store(true)
+				nodes[i].Cut.Store(true)
 			case 4:
-				nodes[i].cut.Store(false)
+				nodes[i].Cut.Store(false)
 			case 5:
 				if _, err := nodes[i].mail(t); err == nil {
 					changes++
@@ -46,7 +46,7 @@ func testChaos(t *testing.T, seed int64) {
 			t.Error("nobody ever took mail in")
 		}
 		for i, n := range nodes {
-			n.cut.Store(false)
+			n.Cut.Store(false)
 			if frozen[i] {
 				n.wake()
 			}

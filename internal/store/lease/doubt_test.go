@@ -183,14 +183,14 @@ func TestTerm(t *testing.T) {
 		if !own() || others() {
 			t.Errorf("the holder's term: %t, another's: %t", own(), others())
 		}
-		one.cut.Store(true)
+		one.Cut.Store(true)
 		time.Sleep(11 * time.Second)
 		if own() {
 			t.Error("the term is longer than the lease")
 		}
 		time.Sleep(time.Minute)
 		taken := two.Term(slice)
-		one.cut.Store(false)
+		one.Cut.Store(false)
 		time.Sleep(time.Minute)
 		if own() || !taken() {
 			t.Errorf("after the takeover: the old one's term %t, the new one's %t", own(), taken())

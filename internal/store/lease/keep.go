@@ -21,7 +21,10 @@ type sight struct {
 }
 
 // ErrNoNumber: all numbers of nodes have slices with mail in them.
-var ErrNoNumber = fmt.Errorf("the store has %d nodes, and no number for another", mail.Nodes)
+var ErrNoNumber = fmt.Errorf("all %d numbers of nodes have mail in the queue: one is free again when its mail is gone (waybill queue list)", mail.Nodes)
+
+// errContended: others took the numbers that were drawn, again and again.
+var errContended = errors.New("other nodes join at the same time: try again")
 
 // claimTries bounds how often a number is drawn that somebody else takes at the same time.
 const claimTries = 10
@@ -55,7 +58,7 @@ func (l *Lease) claim(ctx context.Context) error {
 		l.tell()
 		return nil
 	}
-	return ErrNoNumber
+	return errContended
 }
 
 // ErrPart: somebody copies another store into this one, and it is not all there yet.
@@ -63,26 +66,16 @@ var ErrPart = errors.New("the store is an unfinished copy of another one: it can
 
 // whole returns ErrPart if a copy is under way.
 func (l *Lease) whole() error {
-	snap, err := l.o.Store.Snapshot()
-	if err != nil {
-		return err
+	version, err := store.VersionOf(l.o.Store, keys.Copying())
+	if err == nil && version != store.Absent {
+		err = ErrPart
 	}
-	defer snap.Close()
-	_, _, err = snap.Get(keys.Copying())
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	return errors.Join(ErrPart, err)
+	return err
 }
 
 // free draws a number that no key has. Anyone will do: so it is long until one comes again, whose last node might still sleep.
 func (l *Lease) free() (uint16, error) {
-	snap, err := l.o.Store.Snapshot()
-	if err != nil {
-		return 0, err
-	}
-	defer snap.Close()
-	n, err := read(snap)
+	n, err := l.survey()
 	if err != nil {
 		return 0, err
 	}
@@ -106,7 +99,7 @@ func (l *Lease) end(began time.Time) time.Time { return began.Add(l.o.Length - l
 func (l *Lease) keep(ctx context.Context) {
 	tick := time.NewTicker(l.o.Length / beats)
 	defer tick.Stop()
-	back, cancel := l.o.Store.Watch(keys.Nobody())
+	back, cancel := l.o.Store.Watch(store.Reopened())
 	defer cancel()
 	for {
 		select {
@@ -162,12 +155,7 @@ func (l *Lease) grace() time.Duration { return 2 * l.o.Length }
 
 // look sees what the node holds, and takes over what nobody works on.
 func (l *Lease) look(ctx context.Context) error {
-	snap, err := l.o.Store.Snapshot()
-	if err != nil {
-		return err
-	}
-	defer snap.Close()
-	n, err := read(snap)
+	n, err := l.survey()
 	if err != nil {
 		return err
 	}
@@ -187,7 +175,7 @@ func (l *Lease) look(ctx context.Context) error {
 		return nil
 	}
 	l.tidied = now
-	return l.tidy(ctx, snap, n)
+	return l.tidy(ctx, n)
 }
 
 // see notes the beats of the others, and returns those who have not changed theirs for longer than a lease lasts.
@@ -291,8 +279,8 @@ func (l *Lease) take(ctx context.Context, b *store.Batch, taken []uint16) (took 
 }
 
 // tidy takes slices over that have no node at all, and ends those that are empty.
-func (l *Lease) tidy(ctx context.Context, snap store.Snapshot, n nodes) error {
-	found, err := sliced(snap)
+func (l *Lease) tidy(ctx context.Context, n nodes) error {
+	found, err := Slices(l.o.Store)
 	if err != nil {
 		return err
 	}

@@ -241,12 +241,7 @@ func (l *Lease) Leave(ctx context.Context) error {
 
 // release gives back what the store says that the node holds.
 func (l *Lease) release(ctx context.Context) error {
-	snap, err := l.o.Store.Snapshot()
-	if err != nil {
-		return err
-	}
-	defer snap.Close()
-	n, err := read(snap)
+	n, err := l.survey()
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
 	"waybill/internal/store/pebble"
+	"waybill/internal/store/storetest"
 )
 
 func open(t testing.TB) *pebble.Store {
@@ -27,51 +28,15 @@ func open(t testing.TB) *pebble.Store {
 	return st
 }
 
-// line is the way from a node to the store, which can be cut.
-type line struct {
-	store.Store
-	cut    atomic.Bool
-	before func(b *store.Batch) // is called before a batch is committed; may be nil
-	tear   atomic.Bool          // it is cut when a commit meets a conflict
-}
-
-func (l *line) Commit(ctx context.Context, b *store.Batch) (store.Result, error) {
-	if l.before != nil {
-		l.before(b)
-	}
-	if l.cut.Load() {
-		return store.Result{}, store.ErrUnavailable
-	}
-	result, err := l.Store.Commit(ctx, b)
-	if errors.Is(err, store.ErrConflict) && l.tear.Swap(false) {
-		l.cut.Store(true)
-	}
-	return result, err
-}
-
-func (l *line) Snapshot() (store.Snapshot, error) {
-	if l.cut.Load() {
-		return nil, store.ErrUnavailable
-	}
-	return l.Store.Snapshot()
-}
-
-func (l *line) Healthy() error {
-	if l.cut.Load() {
-		return store.ErrUnavailable
-	}
-	return nil
-}
-
 // node is a member of the store with a line of its own.
 type node struct {
 	*Lease
-	*line
+	*storetest.Line
 }
 
 func join(t testing.TB, st store.Store, name string) node {
 	t.Helper()
-	way := &line{Store: st}
+	way := &storetest.Line{Store: st}
 	l, err := Join(context.Background(), Options{Store: way, Name: name})
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +65,7 @@ func (n node) mail(t testing.TB) (key []byte, err error) {
 	var b store.Batch
 	b.Put(key, nil)
 	n.Fence(&b, number)
-	_, err = n.line.Store.Commit(t.Context(), &b)
+	_, err = n.Line.Store.Commit(t.Context(), &b)
 	return key, err
 }
 
@@ -116,7 +81,7 @@ func (n node) act(slice uint16) error {
 	var b store.Batch
 	b.Put([]byte("outcome"), nil)
 	n.Fence(&b, slice)
-	_, err := n.line.Store.Commit(context.Background(), &b)
+	_, err := n.Line.Store.Commit(context.Background(), &b)
 	return err
 }
 
@@ -231,7 +196,7 @@ func TestLateBeat(t *testing.T) {
 	bubble(t, func(t *testing.T, st store.Store) {
 		one := join(t, st, "one")
 		var saved atomic.Bool
-		way := &line{Store: st, before: func(b *store.Batch) {
+		way := &storetest.Line{Store: st, Before: func(b *store.Batch) {
 			if len(b.Deletes) > 0 && saved.CompareAndSwap(false, true) {
 				if err := one.renew(t.Context()); err != nil {
 					t.Error(err)
@@ -345,7 +310,7 @@ func TestStoreAway(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		for _, n := range nodes {
-			n.cut.Store(true)
+			n.Cut.Store(true)
 		}
 		time.Sleep(5 * time.Minute)
 		for _, n := range nodes {
@@ -354,7 +319,7 @@ func TestStoreAway(t *testing.T) {
 			}
 		}
 		for i, n := range nodes { // they do not find it again at the same time
-			n.cut.Store(false)
+			n.Cut.Store(false)
 			time.Sleep(time.Duration(i) * 20 * time.Second)
 		}
 		time.Sleep(time.Minute)
@@ -375,14 +340,14 @@ func TestCutOff(t *testing.T) {
 			t.Fatal(err)
 		}
 		slice := one.Number()
-		one.cut.Store(true)
+		one.Cut.Store(true)
 		for !two.Holds(slice) {
 			time.Sleep(time.Millisecond)
 		}
 		if one.Alive() {
 			t.Error("two nodes work on one slice")
 		}
-		one.cut.Store(false)
+		one.Cut.Store(false)
 		time.Sleep(10 * time.Second)
 		defer one.leave(t)
 		if one.Number() == slice || !one.Alive() {
@@ -398,15 +363,15 @@ func TestCutOffAgain(t *testing.T) {
 		one, two := join(t, st, "one"), join(t, st, "two")
 		defer one.leave(t)
 		defer two.leave(t)
-		one.cut.Store(true)
+		one.Cut.Store(true)
 		time.Sleep(time.Minute)
-		one.tear.Store(true)
-		one.cut.Store(false)
-		for !one.cut.Load() {
+		one.Tear.Store(true)
+		one.Cut.Store(false)
+		for !one.Cut.Load() {
 			time.Sleep(100 * time.Millisecond)
 		}
 		time.Sleep(time.Minute)
-		one.cut.Store(false)
+		one.Cut.Store(false)
 		time.Sleep(10 * time.Second)
 		if _, err := one.mail(t); err != nil || !one.Alive() {
 			t.Errorf("node %d is alive: %v; it takes mail: %v", one.Number(), one.Alive(), err)

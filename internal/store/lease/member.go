@@ -75,6 +75,16 @@ func read(snap store.Snapshot) (n nodes, err error) {
 	return n, nil
 }
 
+// survey reads the nodes as of now.
+func (l *Lease) survey() (nodes, error) {
+	snap, err := l.o.Store.Snapshot()
+	if err != nil {
+		return nodes{}, err
+	}
+	defer snap.Close()
+	return read(snap)
+}
+
 // Node is a node of a store, for operators.
 type Node struct {
 	Number uint16
@@ -112,17 +122,12 @@ func Nodes(snap store.Snapshot) ([]Node, error) {
 }
 
 // Slices returns those of the queue that have messages. Errors: those of the store.
-func Slices(st store.Store) ([]uint16, error) {
+func Slices(st store.Store) (found []uint16, err error) {
 	snap, err := st.Snapshot()
 	if err != nil {
 		return nil, fmt.Errorf("look for slices of the queue: %w", err)
 	}
 	defer snap.Close()
-	return sliced(snap)
-}
-
-// sliced returns the slices of the due index that have entries.
-func sliced(snap store.Snapshot) (found []uint16, err error) {
 	next := keys.DueAll()
 	end := store.After(next)
 	for next != nil {
