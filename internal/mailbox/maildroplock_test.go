@@ -167,6 +167,31 @@ func TestLockThatWasLeft(t *testing.T) {
 	})
 }
 
+// TestLockLeftToAnother: what a node could not unlock, and another one has by now, is that one's.
+func TestLockLeftToAnother(t *testing.T) {
+	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*storetest.Line) {
+		lock, err := nodes[0].LockMaildrop(t.Context(), alice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines[0].Cut.Store(true)
+		lock.Unlock()
+		time.Sleep(30 * time.Second)
+		second, err := nodes[1].LockMaildrop(t.Context(), alice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines[0].Cut.Store(false)
+		if err := nodes[0].FreeLocks(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := second.commit(t); err != nil {
+			t.Error("another node's lock was ended:", err)
+		}
+		second.Unlock()
+	})
+}
+
 // TestLockEndsWithABatch: the batch of a session's end can end its lock too, if it has that still.
 func TestLockEndsWithABatch(t *testing.T) {
 	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*storetest.Line) {

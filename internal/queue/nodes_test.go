@@ -221,8 +221,9 @@ func testEndWhatIsUnderWay(t *testing.T, action spool.Action) {
 		takes.Store(int64(3 * time.Second))
 		id := nodes[0].send("me@a.test", "short@b.test")
 		time.Sleep(time.Second)
-		if err := nodes[1].queue.Manage(t.Context(), id, action); !errors.Is(err, ErrNotQueued) {
-			t.Errorf("%s of a message that is delivered meanwhile: %v", action, err)
+		began := time.Now()
+		if err := nodes[1].queue.Manage(t.Context(), id, action); !errors.Is(err, ErrNotQueued) || time.Since(began) >= answerTime {
+			t.Errorf("%s of a message that is delivered meanwhile: %v, after %s", action, err, time.Since(began))
 		}
 		takes.Store(int64(time.Minute))
 		id = nodes[0].send("me@a.test", "long@b.test")
@@ -338,6 +339,34 @@ func TestHoldWhatWaits(t *testing.T) {
 		time.Sleep(3 * time.Minute)
 		if n := nodes[0].remote.tried("second@b.test"); n != 0 || !nodes[0].load(id).IsHeld() {
 			t.Errorf("%d attempts although it is held", n)
+		}
+	})
+}
+
+// TestManageWhatWasLost: a node that does not know yet that it was replaced does nothing to messages that are another's by now
+// without that one's hearing of it.
+func TestManageWhatWasLost(t *testing.T) {
+	among(t, func(nodes [3]*node) {
+		for _, n := range nodes {
+			n.remote.hold = func(context.Context, spool.Attempt) { time.Sleep(2 * time.Minute) }
+			n.options.PerHop = 1
+		}
+	}, func(t *testing.T, nodes [3]*node) {
+		nodes[0].send("me@a.test", "first@b.test")
+		time.Sleep(time.Second)
+		id := nodes[0].send("me@a.test", "second@b.test")
+		nodes[0].Cut.Store(true)
+		time.Sleep(time.Minute)
+		nodes[0].Cut.Store(false)
+		if !nodes[0].lease.Holds(id.Node()) {
+			t.Fatal("it knows already")
+		}
+		if err := nodes[0].queue.Manage(t.Context(), id, spool.Hold); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(4 * time.Minute)
+		if got := attempts(nodes, "second@b.test"); got != [3]int{} || !nodes[1].load(id).IsHeld() {
+			t.Errorf("attempts although it is held: %v", got)
 		}
 	})
 }

@@ -170,6 +170,14 @@ func TestParseFields(t *testing.T) {
 	if got, change, uid, ok := ParseGone(key); !ok || got != x || change != 1<<40 || uid != 9 {
 		t.Errorf("tombstone: %+v %d %d %v", got, change, uid, ok)
 	}
+	due := Due(now, id)
+	if _, got, ok := ParseDue(due); !ok || got != id {
+		t.Errorf("due: %s %v", got, ok)
+	}
+	due[len("due/")+1]++ // nobody finds it in another slice
+	if _, got, ok := ParseDue(due); ok {
+		t.Errorf("due in another slice: %s", got)
+	}
 	if got, ok := ParseOmitted(Omitted(id)); !ok || got != id {
 		t.Errorf("omitted: %s %v", got, ok)
 	}
