@@ -2,6 +2,7 @@ package bodies_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -14,7 +15,11 @@ import (
 // TestSweepByOwnClock: how old a draft is goes by how long the sweeper has seen its mark unchanged, whatever the clocks of the writer and of the sweeper say.
 func TestSweepByOwnClock(t *testing.T) {
 	t.Parallel()
-	const life = 500 * time.Millisecond
+	synctest.Test(t, testSweepByOwnClock)
+}
+
+func testSweepByOwnClock(t *testing.T) {
+	const life = time.Hour
 	for what, begun := range map[string]time.Time{"the sweeper's clock is ahead": time.Now().Add(-2 * time.Hour), "the writer's is": time.Now().Add(2 * time.Hour)} {
 		st := open(t, vfs.NewMem())
 		s := bodies.With(bodies.Options{Store: st, Shared: true})
@@ -34,11 +39,13 @@ func TestSweepByOwnClock(t *testing.T) {
 		time.Sleep(life)
 		mark() // another chunk came
 		sweeps(0)
+		time.Sleep(life - 1)
 		sweeps(0)
-		time.Sleep(life)
+		time.Sleep(1)
 		sweeps(1)
 		if n := count(t, st, keys.Drafts()); n != 0 {
 			t.Errorf("%s: %d marks are left", what, n)
 		}
+		st.Close()
 	}
 }

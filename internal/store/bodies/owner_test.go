@@ -55,7 +55,7 @@ func (i ignorant) Create(ctx context.Context, key string, data []byte) (bool, er
 	return false, i.Put(ctx, key, data)
 }
 
-func (ignorant) CallTime() time.Duration { return 100 * time.Millisecond }
+func (ignorant) CallTime() time.Duration { return 400 * time.Millisecond }
 
 func (i ignorant) Get(ctx context.Context, key string, into []byte) error {
 	if i.blind.Load() {
@@ -82,11 +82,18 @@ func TestClaimUnsure(t *testing.T) {
 			t.Error("at once:", err)
 		}
 	}
-	time.Sleep(300 * time.Millisecond)
-	if err := all[0].Claim(t.Context()); !errors.Is(err, bodies.ErrForeign) {
+	settled := func(s *bodies.Bodies) (err error) {
+		for until := time.Now().Add(20 * time.Second); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
+			if err = s.Claim(t.Context()); !errors.Is(err, bodies.ErrUnsettled) {
+				break
+			}
+		}
+		return err
+	}
+	if err := settled(all[0]); !errors.Is(err, bodies.ErrForeign) {
 		t.Error("the first store:", err)
 	}
-	if err := all[1].Claim(t.Context()); err != nil {
+	if err := settled(all[1]); err != nil {
 		t.Error("the second store:", err)
 	}
 	enter(t, stores[1], all[1], nil, octets(200_000), "h")
