@@ -51,6 +51,7 @@ var families = map[string][]string{
 	"store/storecopy": {"store", "store/keys", "store/record"},
 
 	"store/postgres/pgtest": {"store/postgres/pgserver"},
+	"store/objects/s3test":  {"store/objects"},
 }
 
 // libraries may be imported by these packages only, so that they can be replaced in one place.

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"context"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"waybill/internal/store/bodies"
 	"waybill/internal/store/keys"
 	"waybill/internal/store/lease"
-	"waybill/internal/store/objects"
 	"waybill/internal/store/objects/s3test"
 )
 
@@ -21,14 +19,8 @@ import (
 func TestObjects(t *testing.T) {
 	t.Parallel()
 	server := s3test.New(t, "bodies")
-	o := objects.Options{
-		Endpoint: server.Endpoint(), Bucket: "bodies", Keys: objects.Keys{Access: s3test.Access, Secret: s3test.Secret}, Logger: slog.New(slog.DiscardHandler),
-		Timeout: 10 * time.Second, Pauses: []time.Duration{time.Millisecond},
-	}
-	bucket, err := objects.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	o := server.Options("bodies")
+	bucket := s3test.Open(t, o)
 	f := newFixture(t)
 	held := bodies.With(bodies.Options{Store: f.st, Objects: bucket})
 	item := *f.item
@@ -66,9 +58,7 @@ func TestObjects(t *testing.T) {
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if bucket, err = objects.Open(o); err != nil { // one that does not know of that
-		t.Fatal(err)
-	}
+	bucket = s3test.Open(t, o) // one that does not know of that
 	held = bodies.With(bodies.Options{Store: f.st, Objects: bucket})
 	run(meanwhile{held, func() {
 		f.change(func(b *store.Batch) error {

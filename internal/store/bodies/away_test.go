@@ -50,7 +50,7 @@ func TestObjectStoreAway(t *testing.T) {
 	o := place(t)
 	p := s3test.NewProxy(t, shared.Get(t, "bodies"))
 	o.Endpoint = p.URL
-	st, bucket := open(t, vfs.NewMem()), bucketAt(t, o)
+	st, bucket := open(t, vfs.NewMem()), s3test.Open(t, o)
 	s := bodies.With(bodies.Options{Store: st, Objects: bucket})
 	content := octets(1_500_000)
 	body := enter(t, st, s, nil, content, "h")

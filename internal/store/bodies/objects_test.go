@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -38,23 +37,12 @@ var places atomic.Int64
 // place returns the options of a place of its own in a bucket of the server that all tests share.
 func place(t testing.TB) objects.Options {
 	t.Helper()
-	s := shared.Get(t, "bodies")
-	return objects.Options{
-		Endpoint: s.Endpoint(), Bucket: "bodies", Prefix: fmt.Sprintf("%d/", places.Add(1)), Keys: objects.Keys{Access: s3test.Access, Secret: s3test.Secret},
-		Logger: slog.New(slog.DiscardHandler), Timeout: 10 * time.Second, Pauses: []time.Duration{time.Millisecond},
-	}
+	o := shared.Get(t, "bodies").Options("bodies")
+	o.Prefix = fmt.Sprintf("%d/", places.Add(1))
+	return o
 }
 
-func bucketAt(t testing.TB, o objects.Options) *objects.Bucket {
-	t.Helper()
-	b, err := objects.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func newBucket(t testing.TB) *objects.Bucket { return bucketAt(t, place(t)) }
+func newBucket(t testing.TB) *objects.Bucket { return s3test.Open(t, place(t)) }
 
 // objectsIn returns the keys of the objects of bodies.
 func objectsIn(t testing.TB, b *objects.Bucket) (all []string) {

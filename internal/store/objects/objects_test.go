@@ -50,24 +50,12 @@ func (l *lines) all() []string {
 	return strings.Split(strings.TrimSpace(l.text.String()), "\n")
 }
 
-func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
-
-// options are those of a bucket of the server, with short times.
+// options are those of a bucket of the server, whose log is kept.
 func options(s *s3test.Server, bucket string) (objects.Options, *lines) {
 	log := &lines{}
-	return objects.Options{
-		Endpoint: s.Endpoint(), Bucket: bucket, Prefix: "mail/", Keys: objects.Keys{Access: s3test.Access, Secret: s3test.Secret, From: "the test"},
-		Logger: log.logger(), Timeout: 10 * time.Second, Pauses: []time.Duration{time.Millisecond, 5 * time.Millisecond},
-	}, log
-}
-
-func open(t testing.TB, o objects.Options) *objects.Bucket {
-	t.Helper()
-	b, err := objects.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	o := s.Options(bucket)
+	o.Prefix, o.Logger = "mail/", slog.New(slog.NewTextHandler(log, nil))
+	return o, log
 }
 
 // sharedBucket is a bucket of its own on the server that all tests share.
@@ -76,7 +64,7 @@ func sharedBucket(t testing.TB) (*objects.Bucket, *s3test.Server, string) {
 	name := bucketName()
 	s := shared.Get(t, name)
 	o, _ := options(s, name)
-	return open(t, o), s, name
+	return s3test.Open(t, o), s, name
 }
 
 func octets(n int) []byte {
@@ -225,7 +213,7 @@ func TestCreate(t *testing.T) {
 	}
 	p.Heal()
 	o, _ := options(server, name)
-	direct := open(t, o)
+	direct := s3test.Open(t, o)
 	for what, wrong := range map[string]func(http.ResponseWriter, *http.Request) bool{
 		"ignored": func(_ http.ResponseWriter, r *http.Request) bool { // the signature covers the condition, so it is made to hold
 			return r.Method == http.MethodPut && direct.Delete(r.Context(), "ignored") != nil

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/url"
@@ -16,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"waybill/internal/store/objects"
 )
 
 // The root user's keys.
@@ -200,6 +203,24 @@ func (s *Server) Remove() {
 	if s.log != nil {
 		_ = errors.Join(s.log.Close(), os.Remove(s.log.Name()))
 	}
+}
+
+// Options are those of a bucket of the server, with short times and nothing logged.
+func (s *Server) Options(bucket string) objects.Options {
+	return objects.Options{
+		Endpoint: s.Endpoint(), Bucket: bucket, Keys: objects.Keys{Access: Access, Secret: Secret, From: "the test"},
+		Logger: slog.New(slog.DiscardHandler), Timeout: 10 * time.Second, Pauses: []time.Duration{time.Millisecond, 5 * time.Millisecond},
+	}
+}
+
+// Open makes the bucket of these options.
+func Open(tb testing.TB, o objects.Options) *objects.Bucket {
+	tb.Helper()
+	b, err := objects.Open(o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
 }
 
 // File is where the data of an object lie.
