@@ -341,14 +341,11 @@ func (s *Spool) Erase(ctx context.Context, b *store.Batch, id mail.ID) error {
 			return fmt.Errorf("erase %s: %w", id, err)
 		}
 		if body, holder, ok := keys.ParseRef(e.Key); ok && holder == keys.SpoolHolder(id) {
-			s.bodies.Drop(b, bodies.Body{ID: body, Size: unknownSize}, bodies.Holder(holder))
+			s.bodies.DropLost(b, body, bodies.Holder(holder))
 		}
 	}
 	return nil
 }
-
-// unknownSize is that of a body whose record is lost: so large that all there may be of it is deleted.
-const unknownSize = 1 << 30
 
 func load(snap store.Snapshot, id mail.ID) (*Item, error) {
 	value, version, err := snap.Get(keys.Spool(id))

@@ -52,6 +52,7 @@ package bodies
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -59,8 +60,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"crypto/rand"
 
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
@@ -329,13 +328,27 @@ func (s *Bodies) Drop(b *store.Batch, body Body, h Holder) {
 	s.mark(b, body, h)
 }
 
+// DropLost is Drop for a body of which only the id is known: all that there may be of it is deleted.
+func (s *Bodies) DropLost(b *store.Batch, id ID, h Holder) {
+	b.Delete(keys.Ref(id, string(h)))
+	objects := uint32(0)
+	if s.objects != nil { // else nobody could delete them, and the mark would stay for ever
+		objects = 1
+	}
+	s.markParts(b, id, h, Body{Size: maxSize}.Chunks(), objects)
+}
+
 // mark tells the sweeper to look whether anybody still refers to the body.
 func (s *Bodies) mark(b *store.Batch, body Body, h Holder) {
-	value := binary.AppendUvarint(nil, uint64(body.Chunks()))
-	if body.InObjects {
-		value = binary.AppendUvarint(value, uint64(body.Objects()))
+	s.markParts(b, body.ID, h, body.Chunks(), body.Objects())
+}
+
+func (s *Bodies) markParts(b *store.Batch, id ID, h Holder, chunks, objects uint32) {
+	value := binary.AppendUvarint(nil, uint64(chunks))
+	if objects > 0 {
+		value = binary.AppendUvarint(value, uint64(objects))
 	}
-	b.Put(keys.Sweep(body.ID, string(h)), value)
+	b.Put(keys.Sweep(id, string(h)), value)
 }
 
 // Index returns the index of a body's parts; nil if it has none, like bodies of earlier versions and reports that were

@@ -58,13 +58,20 @@ func enter(t testing.TB, st store.Store, s *bodies.Bodies, prefix, content []byt
 	d := s.NewDraft()
 	defer d.Discard()
 	write(t, d, content, 5000)
+	body := finish(t, st, d, prefix, holder)
+	d.Committed()
+	return body
+}
+
+// finish commits a draft, which is not told.
+func finish(t testing.TB, st store.Store, d *bodies.Draft, prefix []byte, holder bodies.Holder) bodies.Body {
+	t.Helper()
 	var b store.Batch
 	body, err := d.Finish(&b, prefix, holder)
 	if err != nil {
 		t.Fatal("finish:", err)
 	}
 	commit(t, st, &b)
-	d.Committed()
 	return body
 }
 
@@ -253,12 +260,7 @@ func TestDiscardAfterUnknownOutcome(t *testing.T) {
 	content := octets(900_000)
 	d := s.NewDraft()
 	write(t, d, content, 100_000)
-	var b store.Batch
-	body, err := d.Finish(&b, nil, "h")
-	if err != nil {
-		t.Fatal(err)
-	}
-	commit(t, st, &b)
+	body := finish(t, st, d, nil, "h")
 	d.Discard() // without Committed
 	checkContent(t, s, body, content)
 }
@@ -431,17 +433,12 @@ func TestIndexGoesWithTheBody(t *testing.T) {
 			defer d.Discard()
 			write(t, d, octets(size), 5000)
 			d.SetIndex([]byte("index"))
-			var b store.Batch
-			body, err := d.Finish(&b, nil, "h")
-			if err != nil {
-				t.Fatal(err)
-			}
-			commit(t, st, &b)
+			body := finish(t, st, d, nil, "h")
 			d.Committed()
 			if index, err := s.Index(t.Context(), body); err != nil || string(index) != "index" {
 				t.Fatalf("index %q, %v", index, err)
 			}
-			b = store.Batch{}
+			var b store.Batch
 			let(&b, body, "h")
 			commit(t, st, &b)
 			sweep(t, s)
@@ -469,12 +466,7 @@ func TestSweepDrafts(t *testing.T) {
 	if n := count(t, st, keys.Drafts()); n != 1 {
 		t.Errorf("%d drafts are left, want that under way", n)
 	}
-	var b store.Batch
-	body, err := d.Finish(&b, nil, "h")
-	if err != nil {
-		t.Fatal(err)
-	}
-	commit(t, st, &b)
+	body := finish(t, st, d, nil, "h")
 	checkContent(t, s, body, content)
 
 	later := bodies.New(st).NewDraft() // of another process that came after the first sweep
@@ -485,6 +477,7 @@ func TestSweepDrafts(t *testing.T) {
 	if n, err := s.Sweep(t.Context(), -time.Hour); n != 1 || err != nil {
 		t.Errorf("an old draft was not swept: %d, %v", n, err)
 	}
+	var b store.Batch
 	if _, err := later.Finish(&b, nil, "h2"); err != nil {
 		t.Fatal(err)
 	}
