@@ -24,9 +24,8 @@ var ErrElsewhere = errors.New("the store is not on this machine's disk")
 // engine is a store, with what a node would like to know of its disk besides. Where the store is elsewhere it gets ErrElsewhere.
 type engine interface {
 	store.Store
+	local
 	Shared() bool
-	DiskFree() (uint64, error)
-	Checkpoint(dir string) error
 	// Abandon ends every wait for a store that is elsewhere. Nothing but Close makes sense after it.
 	Abandon()
 }

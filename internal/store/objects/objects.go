@@ -24,6 +24,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -234,10 +235,11 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) (found []Object
 			if x.Err != nil {
 				return x.Err
 			}
-			if len(x.Key) < len(b.o.Prefix) || x.Key[:len(b.o.Prefix)] != b.o.Prefix {
+			key, ok := strings.CutPrefix(x.Key, b.o.Prefix)
+			if !ok {
 				return fmt.Errorf("it lists %q, which was not asked for", shorten(x.Key))
 			}
-			found = append(found, Object{Key: x.Key[len(b.o.Prefix):], Size: x.Size - sumSize, Modified: x.LastModified})
+			found = append(found, Object{Key: key, Size: x.Size - sumSize, Modified: x.LastModified})
 			if len(found) == maxPage {
 				break
 			}

@@ -1,12 +1,12 @@
 package storecopy
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -253,7 +253,7 @@ func TestRefused(t *testing.T) {
 	if err := half("one", 2); !errors.Is(err, errBroken) {
 		t.Fatal(err)
 	}
-	if err := half("two", 9); !errors.Is(err, ErrOtherSource) || !bytes.Contains([]byte(err.Error()), []byte("one")) {
+	if err := half("two", 9); !errors.Is(err, ErrOtherSource) || !strings.Contains(err.Error(), "one") {
 		t.Error(err)
 	}
 	other := &meddling{Store: to}
