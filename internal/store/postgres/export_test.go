@@ -19,6 +19,19 @@ func (s *Store) SweepLater(ctx context.Context, after time.Duration) error {
 	return k.sweep(ctx)
 }
 
+// WithLockWait has the store wait for a lock no longer than that.
+func (o Options) WithLockWait(d time.Duration) Options {
+	o.lockWait = d
+	return o
+}
+
+// Waiting is how many batches no writer has taken yet.
+func (s *Store) Waiting() int {
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	return len(s.queue.waiting)
+}
+
 // Release is another release of this program: it knows the schemas from oldest on, the newest of which these further
 // steps make of ours.
 type Release struct{ schemas }

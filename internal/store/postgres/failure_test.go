@@ -61,6 +61,14 @@ func (n *node) down(t *testing.T) error {
 	return n.Healthy()
 }
 
+// awaitLocks waits until a transaction has had its first half, on a server that no other test uses.
+func (n *node) awaitLocks(t *testing.T) {
+	t.Helper()
+	waitFor(t, "locks", func() bool {
+		return len(n.server.Query(t, "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'waybill writer%' AND state = 'idle in transaction'")) == 1
+	})
+}
+
 func (n *node) up(t *testing.T) {
 	t.Helper()
 	waitFor(t, "the recovery", func() bool { return n.Healthy() == nil })
@@ -206,9 +214,7 @@ func TestStuckBetweenHalves(t *testing.T) {
 	n.proxy.deaf.Lock()
 	stuck := make(chan error, 1)
 	go func() { stuck <- put(n, "key") }()
-	waitFor(t, "locks", func() bool {
-		return len(n.server.Query(t, "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'waybill writer%' AND state = 'idle in transaction'")) == 1
-	})
+	n.awaitLocks(t)
 	if err := put(other, "key"); err != nil {
 		t.Errorf("another node: %v", err)
 	}

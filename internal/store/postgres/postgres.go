@@ -108,7 +108,8 @@ type Options struct {
 	// Empty: 100 ms, growing to 3 s.
 	ReopenPauses []time.Duration
 
-	schemas *schemas // nil: those of this release
+	schemas  *schemas      // nil: those of this release
+	lockWait time.Duration // how long a statement waits for a lock; 0: as settings say
 }
 
 // Store is the engine. It implements store.Store.
@@ -205,7 +206,13 @@ func (s *Store) dialStore(ctx context.Context) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.checkSchema(ctx, s.o.schemas); err != nil {
+	if s.o.lockWait > 0 {
+		err = l.exec(ctx, fmt.Sprintf("SET lock_timeout = %d", s.o.lockWait.Milliseconds()))
+	}
+	if err == nil {
+		err = l.checkSchema(ctx, s.o.schemas)
+	}
+	if err != nil {
 		l.close()
 		return nil, err
 	}

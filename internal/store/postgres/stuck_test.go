@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,14 +16,21 @@ import (
 // came with them go on.
 func TestForeignLock(t *testing.T) {
 	t.Parallel()
-	n := sharedNode(t, postgres.Options{Writers: 1})
+	n := newNode(t, postgres.Options{Writers: 1}.WithLockWait(500*time.Millisecond))
 	if err := put(n, "stuck"); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
 	release := n.server.Hold(t, "BEGIN; SELECT key FROM waybill_kv WHERE key = 'stuck' FOR UPDATE", n.schema)
+	n.proxy.deaf.Lock() // the batches are to be one group: they wait behind one that gets no reply
 	var working sync.WaitGroup
-	for i := range 12 {
+	working.Go(func() {
+		if err := put(n, "before"); err != nil {
+			t.Error(err)
+		}
+	})
+	n.awaitLocks(t)
+	const batches = 12
+	for i := range batches {
 		working.Go(func() {
 			key, want := fmt.Sprintf("free/%d", i), error(nil)
 			b := &store.Batch{}
@@ -39,9 +47,11 @@ func TestForeignLock(t *testing.T) {
 			}
 		})
 	}
+	waitFor(t, "the batches", func() bool { return n.Waiting() == batches })
+	n.proxy.deaf.Unlock()
 	working.Wait()
-	if took := time.Since(began); took > 35*time.Second { // the group waits, and then one of its batches, or two groups do
-		t.Errorf("it took %s", took)
+	if waits := strings.Count(n.server.Log(), "due to lock timeout"); waits != 2 { // of the group, and of one of its batches
+		t.Errorf("the key was waited for %d times, want 2", waits)
 	}
 	release()
 	if err := n.Healthy(); err != nil {
