@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"waybill/internal/lab"
-	"waybill/internal/store/postgres/pgtest"
+	"waybill/internal/store/postgres/pgserver"
 )
 
 // stayingLab is a `waybill lab --nodes 3 --stay --json` that has sent its letter.
@@ -34,8 +34,8 @@ type stayingLab struct {
 
 func startLab(t *testing.T) *stayingLab {
 	t.Helper()
-	if pgtest.Find() == "" {
-		t.Skip("postgres is not installed")
+	if _, err := pgserver.Find(); err != nil {
+		t.Skip("PostgreSQL is not installed:", err)
 	}
 	path, err := binary()
 	if err != nil {

@@ -98,8 +98,8 @@ func (m *member) keepBodies(in *s3test.Server) {
 // onSharedDatabase is newNodes on the tests' own database, which they leave alone.
 func onSharedDatabase(t *testing.T, n int, s settings) *nodes {
 	t.Helper()
-	emptyDatabase(t) // which makes the server
-	s.hosts, s.parameters = []*pgtest.Server{databases.server}, []string{databases.server.Schema(t)}
+	server := databases.Get(t)
+	s.hosts, s.parameters = []*pgtest.Server{server}, []string{server.Schema(t)}
 	return newNodes(t, n, s)
 }
 

@@ -8,32 +8,20 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"waybill/internal/store/postgres/pgtest"
 )
 
-// databases is a PostgreSQL server for the tests that leave it alone, made by the first of them.
-var databases struct {
-	made   sync.Once
-	server *pgtest.Server
-	err    error
-}
+// databases is a PostgreSQL server for the tests that leave it alone.
+var databases pgtest.Shared
 
 // emptyDatabase returns the URL of an empty schema there.
 func emptyDatabase(t *testing.T) string {
 	t.Helper()
-	programs := pgtest.Find()
-	if programs == "" {
-		t.Skip("postgres is not installed")
-	}
-	databases.made.Do(func() { databases.server, databases.err = pgtest.Create(programs, "", "fsync=off") })
-	if databases.err != nil {
-		t.Fatal(databases.err)
-	}
-	return databases.server.URL(databases.server.Schema(t))
+	server := databases.Get(t)
+	return server.URL(server.Schema(t))
 }
 
 // newServerOn is newServer on a database, whose tables it makes.
@@ -56,7 +44,7 @@ func TestServeOnPostgres(t *testing.T) {
 	s := newServerOn(t, emptyDatabase(t))
 	s.setPassword(testUser, testPassword)
 	s.start()
-	await(t, s.log, fmt.Sprintf("mail.example.test: store postgres://postgres@127.0.0.1:%d/postgres\n", databases.server.Port))
+	await(t, s.log, fmt.Sprintf("mail.example.test: store postgres://postgres@127.0.0.1:%d/postgres\n", databases.Get(t).Port))
 	id := send(t, s)
 	if messages := fetch(t, s, 1, "--keep"); len(messages) != 1 || !strings.Contains(messages[0], id) {
 		t.Errorf("%d messages: %q", len(messages), messages)

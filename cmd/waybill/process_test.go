@@ -39,9 +39,7 @@ func TestMain(m *testing.M) {
 	if path, err := binary(); err == nil {
 		os.RemoveAll(filepath.Dir(path))
 	}
-	if databases.server != nil {
-		databases.server.Remove()
-	}
+	databases.Remove()
 	os.Exit(status)
 }
 

@@ -164,7 +164,7 @@ func TestStoreCopyIsKilled(t *testing.T) {
 	there.do(0, "store", "migrate")
 	schema := schemaIn(t, database)
 	size := func() int64 {
-		n, err := strconv.ParseInt(databases.server.Query(t, "SELECT coalesce(sum(octet_length(value)), 0)::text FROM waybill_kv", schema)[0], 10, 64)
+		n, err := strconv.ParseInt(databases.Get(t).Query(t, "SELECT coalesce(sum(octet_length(value)), 0)::text FROM waybill_kv", schema)[0], 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -235,7 +235,7 @@ func TestHalfCopiedStoreIsNotServed(t *testing.T) {
 	there := configure(t, database, "")
 	there.do(0, "store", "migrate")
 	schema := schemaIn(t, database)
-	release := databases.server.Hold(t, "BEGIN; INSERT INTO waybill_kv (key, version, value) VALUES ('mail', 1, '')", schema) // it comes so far and no further
+	release := databases.Get(t).Hold(t, "BEGIN; INSERT INTO waybill_kv (key, version, value) VALUES ('mail', 1, '')", schema) // it comes so far and no further
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -245,7 +245,7 @@ func TestHalfCopiedStoreIsNotServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if len(databases.server.Query(t, "SELECT key FROM waybill_kv WHERE key = 'copying'", schema)) > 0 {
+		if len(databases.Get(t).Query(t, "SELECT key FROM waybill_kv WHERE key = 'copying'", schema)) > 0 {
 			break
 		}
 	}

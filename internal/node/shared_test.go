@@ -10,7 +10,6 @@ import (
 	"net/smtp"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,36 +23,21 @@ import (
 	"waybill/internal/store/postgres/pgtest"
 )
 
-// database is a PostgreSQL server for the tests that leave it alone, made by the first of them.
-var database struct {
-	made   sync.Once
-	server *pgtest.Server
-	err    error
-}
+// database is a PostgreSQL server for the tests that leave it alone.
+var database pgtest.Shared
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	if database.server != nil {
-		database.server.Remove()
-	}
+	database.Remove()
 	os.Exit(status)
 }
 
 // emptyDatabase returns the URL of an empty store there.
 func emptyDatabase(t *testing.T) config.StoreURL {
 	t.Helper()
-	programs := pgtest.Find()
-	if programs == "" {
-		t.Skip("postgres is not installed")
-	}
-	database.made.Do(func() {
-		database.server, database.err = pgtest.Create(programs, "", "fsync=off", "max_connections=300")
-	})
-	if database.err != nil {
-		t.Fatal(database.err)
-	}
+	server := database.Get(t, "max_connections=300")
 	c := config.Default()
-	c.Store = config.StoreURL(database.server.URL(database.server.Schema(t)))
+	c.Store = config.StoreURL(server.URL(server.Schema(t)))
 	if _, err := postgres.Migrate(t.Context(), string(c.Store)); err != nil {
 		t.Fatal(err)
 	}

@@ -16,10 +16,7 @@ import (
 // there by itself, and nothing that was acknowledged is lost.
 func TestFailover(t *testing.T) {
 	t.Parallel()
-	if shared == nil {
-		t.Skip("postgres is not installed")
-	}
-	primary := shared.Fork(t, "fsync=off")
+	primary := sharedServer(t).Fork(t, "fsync=off")
 	standby := primary.Standby(t, "fsync=off")
 	both := fmt.Sprintf("127.0.0.1:%d,127.0.0.1:%d", primary.Port, standby.Port)
 	url := migrated(t, primary.URLAt(both, pgtest.Password))

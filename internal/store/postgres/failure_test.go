@@ -29,18 +29,12 @@ type node struct {
 // sharedNode is a store on the server that other tests use too.
 func sharedNode(t *testing.T, o postgres.Options, parameters ...string) *node {
 	t.Helper()
-	if shared == nil {
-		t.Skip("postgres is not installed")
-	}
-	return nodeOn(t, shared, o, parameters...)
+	return nodeOn(t, sharedServer(t), o, parameters...)
 }
 
 func newNode(t *testing.T, o postgres.Options, settings ...string) *node {
 	t.Helper()
-	if shared == nil {
-		t.Skip("postgres is not installed")
-	}
-	return nodeOn(t, shared.Fork(t, append(settings, "fsync=off")...), o)
+	return nodeOn(t, sharedServer(t).Fork(t, append(settings, "fsync=off")...), o)
 }
 
 // nodeOn opens a store in a schema of its own, by way of a proxy.
@@ -349,7 +343,7 @@ func TestStatementTimeout(t *testing.T) {
 func TestConflictFailsOneBatch(t *testing.T) {
 	t.Parallel()
 	s := sharedNode(t, postgres.Options{Writers: 1})
-	shared.Exec(t, "ALTER TABLE waybill_kv ADD CHECK (octet_length(value) <> 13)", s.schema)
+	sharedServer(t).Exec(t, "ALTER TABLE waybill_kv ADD CHECK (octet_length(value) <> 13)", s.schema)
 	var wg sync.WaitGroup
 	errs := make([]error, 60)
 	for i := range errs {
@@ -423,26 +417,23 @@ func TestBarrierWaitsForStandby(t *testing.T) {
 // TestOpenRefused: what is wrong is told, and the password is not.
 func TestOpenRefused(t *testing.T) {
 	t.Parallel()
-	if shared == nil {
-		t.Skip("postgres is not installed")
-	}
-	server := fmt.Sprintf("127.0.0.1:%d", shared.Port)
-	schema := shared.Schema(t)
-	newer := migrated(t, shared.URL(schema))
-	shared.Exec(t, "UPDATE waybill_meta SET schema = 9", schema)
+	server := sharedServer(t)
+	schema := server.Schema(t)
+	newer := migrated(t, server.URL(schema))
+	server.Exec(t, "UPDATE waybill_meta SET schema = 9", schema)
 	for _, c := range []struct {
 		url, says string
 		is        error
 	}{
 		{"postgres://u:top-secret@[::1", "cannot be read", nil},
 		{"postgres://u:top-secret@host:pörrt/x", "cannot be read", nil},
-		{shared.URLAt(server, "top-secret"), "refuses the password", nil},
-		{strings.Replace(shared.URL(), "/postgres?", "/nowhere?", 1), "no such database", nil},
-		{shared.URLAt("127.0.0.1:1", "top-secret"), "refused", nil},
-		{shared.URL("sslmode=verify-full", "sslrootcert=/nowhere/ca.pem"), "open /nowhere/ca.pem: no such file", nil},
-		{shared.URL("sslmode=require"), "refused TLS", nil},
-		{shared.URL("colour=blue"), "does not know a setting", nil},
-		{shared.URL(shared.Schema(t)), "to be migrated", postgres.ErrNoSchema},
+		{server.URLAt(fmt.Sprintf("127.0.0.1:%d", server.Port), "top-secret"), "refuses the password", nil},
+		{strings.Replace(server.URL(), "/postgres?", "/nowhere?", 1), "no such database", nil},
+		{server.URLAt("127.0.0.1:1", "top-secret"), "refused", nil},
+		{server.URL("sslmode=verify-full", "sslrootcert=/nowhere/ca.pem"), "open /nowhere/ca.pem: no such file", nil},
+		{server.URL("sslmode=require"), "refused TLS", nil},
+		{server.URL("colour=blue"), "does not know a setting", nil},
+		{server.URL(server.Schema(t)), "to be migrated", postgres.ErrNoSchema},
 		{newer, "newer release", postgres.ErrNewSchema},
 	} {
 		s, err := postgres.Open(postgres.Options{URL: c.url, Patience: 5 * time.Second})
@@ -496,10 +487,8 @@ func TestTooLarge(t *testing.T) {
 // TestMigrateAtTheSameTime: several nodes may migrate at once; the tables are made once, and again is nothing.
 func TestMigrateAtTheSameTime(t *testing.T) {
 	t.Parallel()
-	if shared == nil {
-		t.Skip("postgres is not installed")
-	}
-	url := shared.URL(shared.Schema(t))
+	server := sharedServer(t)
+	url := server.URL(server.Schema(t))
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {

@@ -46,7 +46,7 @@ func TestWriterTakenForDead(t *testing.T) {
 	t.Parallel()
 	n := sharedNode(t, postgres.Options{Writers: 1})
 	living := func() string {
-		return shared.Query(t, "SELECT id FROM waybill_writer WHERE ended IS NULL", n.schema)[0]
+		return n.server.Query(t, "SELECT id FROM waybill_writer WHERE ended IS NULL", n.schema)[0]
 	}
 	before := living()
 	if err := put(n, "a"); err != nil {
@@ -68,11 +68,11 @@ func TestWriterTakenForDead(t *testing.T) {
 		t.Error("the writer was not ended")
 	}
 	// What it left goes when nobody can ask for it any more.
-	shared.Exec(t, "UPDATE waybill_writer SET ended = ended - interval '1 hour' WHERE ended IS NOT NULL", n.schema)
+	n.server.Exec(t, "UPDATE waybill_writer SET ended = ended - interval '1 hour' WHERE ended IS NOT NULL", n.schema)
 	if err := n.SweepLater(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if left := shared.Query(t, "SELECT count(*) FROM waybill_change WHERE writer = "+before, n.schema)[0]; left != "0" {
+	if left := n.server.Query(t, "SELECT count(*) FROM waybill_change WHERE writer = "+before, n.schema)[0]; left != "0" {
 		t.Errorf("%s changes of it are left", left)
 	}
 	if !has(t, n, "a") || !has(t, n, "b") || n.log.String() != "" {

@@ -3,7 +3,6 @@ package postgres_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"waybill/internal/store"
 	"waybill/internal/store/postgres"
@@ -32,14 +31,18 @@ func TestNewest(t *testing.T) {
 		t.Errorf("%d, then %d", first, again)
 	}
 	schema, _, _ := strings.Cut(url[strings.Index(url, "search_path="):], "&")
-	release := shared.Hold(t, "BEGIN; SELECT id FROM waybill_writer FOR UPDATE; SELECT nextval('waybill_version')", schema)
+	release := sharedServer(t).Hold(t, "BEGIN; SELECT id FROM waybill_writer FOR UPDATE; SELECT nextval('waybill_version')", schema)
 	told := make(chan store.Version, 1)
 	go func() { told <- newest() }()
-	select {
-	case n := <-told:
-		t.Errorf("%d is told while a transaction is under way", n)
-	case <-time.After(500 * time.Millisecond):
-	}
+	waitFor(t, "it to wait for the transaction", func() bool {
+		select {
+		case n := <-told:
+			t.Fatalf("%d is told while a transaction is under way", n)
+		default:
+		}
+		waiting := "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT id FROM waybill_writer % FOR SHARE'"
+		return len(sharedServer(t).Query(t, waiting)) > 0
+	})
 	release()
 	if n := <-told; n <= first {
 		t.Errorf("%d, before that %d", n, first)

@@ -76,12 +76,10 @@ func TestConformanceOfTwoNodes(t *testing.T) {
 func TestConformanceOfPartitions(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) storetest.Opener {
-		if shared == nil {
-			t.Skip("postgres is not installed")
-		}
-		schema := shared.Schema(t)
-		o := postgres.Options{URL: migrated(t, shared.URL(schema))}
-		shared.Exec(t, `ALTER TABLE waybill_kv RENAME TO waybill_kv_low; ALTER INDEX waybill_kv_pkey RENAME TO waybill_kv_low_pkey;
+		server := sharedServer(t)
+		schema := server.Schema(t)
+		o := postgres.Options{URL: migrated(t, server.URL(schema))}
+		server.Exec(t, `ALTER TABLE waybill_kv RENAME TO waybill_kv_low; ALTER INDEX waybill_kv_pkey RENAME TO waybill_kv_low_pkey;
 			CREATE TABLE waybill_kv (LIKE waybill_kv_low INCLUDING STORAGE, PRIMARY KEY (key)) PARTITION BY RANGE (key);
 			ALTER TABLE waybill_kv ATTACH PARTITION waybill_kv_low FOR VALUES FROM (MINVALUE) TO ('b');
 			CREATE TABLE waybill_kv_middle PARTITION OF waybill_kv FOR VALUES FROM ('b') TO ('d');
@@ -496,12 +494,10 @@ func TestDocumentedPartitions(t *testing.T) {
 	if !ok {
 		t.Fatal("no SQL in the page")
 	}
-	if shared == nil {
-		t.Skip("postgres is not installed")
-	}
-	schema := shared.Schema(t)
-	url := migrated(t, shared.URL(schema))
-	shared.Exec(t, sql, schema)
+	server := sharedServer(t)
+	schema := server.Schema(t)
+	url := migrated(t, server.URL(schema))
+	server.Exec(t, sql, schema)
 	s := openStore(t, postgres.Options{URL: url})
 	b := &store.Batch{}
 	for _, key := range []string{"account/a", "body/x", "box/a", "mail/a", "mail/z", "trail/1"} {
@@ -511,7 +507,7 @@ func TestDocumentedPartitions(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, partition := range []string{"0", "body", "1", "mail_a", "mail_m", "2"} {
-		if n := shared.Query(t, "SELECT count(*) FROM waybill_kv_"+partition, schema)[0]; n != "1" {
+		if n := server.Query(t, "SELECT count(*) FROM waybill_kv_"+partition, schema)[0]; n != "1" {
 			t.Errorf("%s rows in partition %s, want 1", n, partition)
 		}
 	}

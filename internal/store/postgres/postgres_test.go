@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
@@ -11,30 +10,25 @@ import (
 	"waybill/internal/store/storetest"
 )
 
-// shared is a server for the tests that only need a schema of their own; it is nil if PostgreSQL is not installed.
-var shared *pgtest.Server
+// shared is a server for the tests that only need a schema of their own.
+var shared pgtest.Shared
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	status := m.Run()
+	shared.Remove()
+	os.Exit(status)
+}
 
-func run(m *testing.M) int {
-	if programs := pgtest.Find(); programs != "" {
-		var err error
-		if shared, err = pgtest.Create(programs, "", "fsync=off", "max_connections=400"); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer shared.Remove()
-	}
-	return m.Run()
+func sharedServer(t testing.TB) *pgtest.Server {
+	t.Helper()
+	return shared.Get(t, "max_connections=400")
 }
 
 // empty makes an empty store in a schema of its own and returns its URL.
 func empty(t testing.TB) string {
 	t.Helper()
-	if shared == nil {
-		t.Skip("postgres is not installed")
-	}
-	return migrated(t, shared.URL(shared.Schema(t)))
+	server := sharedServer(t)
+	return migrated(t, server.URL(server.Schema(t)))
 }
 
 func migrated(t testing.TB, url string) string {

@@ -20,21 +20,13 @@ import (
 	"waybill/internal/store/postgres/pgtest"
 )
 
-// database is a PostgreSQL server for all tests; nil if it is not installed.
-var database *pgtest.Server
+// database is a PostgreSQL server for all tests.
+var database pgtest.Shared
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	if programs := pgtest.Find(); programs != "" {
-		var err error
-		if database, err = pgtest.Create(programs, "", "fsync=off"); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer database.Remove()
-	}
-	return m.Run()
+func TestMain(m *testing.M) {
+	status := m.Run()
+	database.Remove()
+	os.Exit(status)
 }
 
 func embedded(t *testing.T) store.Store {
@@ -45,10 +37,8 @@ func embedded(t *testing.T) store.Store {
 
 func distributed(t *testing.T) store.Store {
 	t.Helper()
-	if database == nil {
-		t.Skip("postgres is not installed")
-	}
-	url := database.URL(database.Schema(t))
+	server := database.Get(t)
+	url := server.URL(server.Schema(t))
 	if _, err := postgres.Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}

@@ -30,11 +30,12 @@ type Server struct {
 	schemas atomic.Int64
 }
 
-// Find returns the directory of the server's programs, or "" if it is not installed.
-func Find() string {
+// find returns the directory of the server's programs. The test is skipped if it is not installed.
+func find(tb testing.TB) string {
+	tb.Helper()
 	programs, err := pgserver.Find()
 	if err != nil {
-		return ""
+		tb.Skip("PostgreSQL is not installed:", err)
 	}
 	return programs
 }
@@ -43,11 +44,7 @@ func Find() string {
 // if there is no PostgreSQL. The data is in dir, or in a temporary directory if that is "".
 func New(tb testing.TB, dir string, settings ...string) *Server {
 	tb.Helper()
-	programs := Find()
-	if programs == "" {
-		tb.Skip("postgres is not installed")
-	}
-	s, err := Create(programs, dir, settings...)
+	s, err := Create(find(tb), dir, settings...)
 	if err != nil {
 		tb.Fatal(err)
 	}
