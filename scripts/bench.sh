@@ -19,7 +19,7 @@ waybill=()
 if [ -d cmd/waybill ]; then
 	go build -o bin/waybill ./cmd/waybill
 	go test -c -o bin/postgres.test ./internal/store/postgres # its benchmark has the bare writer
-	waybill=(-waybill "$PWD/bin/waybill" -commits "$PWD/bin/postgres.test")
+	waybill=(-waybill "$PWD/bin/waybill" -engine-tests "$PWD/bin/postgres.test")
 fi
 as_root=()
 if [ "$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then as_root=(sudo -n env "PATH=$PATH"); fi

@@ -101,11 +101,12 @@ type databases struct{ alone, replicated *database }
 func newDatabases(ctx context.Context, o options, w waybill, programs string) (d *databases, err error) {
 	d = &databases{}
 	for _, db := range []**database{&d.alone, &d.replicated} {
-		if *db, err = newDatabase(ctx, programs, o.dir); err != nil {
-			return nil, errors.Join(err, d.remove())
+		if *db, err = newDatabase(ctx, programs, o.dir); err == nil {
+			err = w.prepare(ctx, o, *db)
 		}
-		if err = w.prepare(ctx, o, *db); err != nil {
-			return nil, errors.Join(err, d.remove())
+		if err != nil {
+			d.remove()
+			return nil, err
 		}
 	}
 	err = d.replicated.serve(ctx)
@@ -113,16 +114,16 @@ func newDatabases(ctx context.Context, o options, w waybill, programs string) (d
 		err = d.replicated.follow(ctx, o.dir)
 	}
 	if err = errors.Join(err, d.replicated.stop()); err != nil {
-		return nil, errors.Join(err, d.remove())
+		d.remove()
+		return nil, err
 	}
 	return d, nil
 }
 
-func (d *databases) remove() error {
+func (d *databases) remove() {
 	for _, db := range []*database{d.alone, d.replicated} {
 		if db != nil {
 			db.remove()
 		}
 	}
-	return nil
 }

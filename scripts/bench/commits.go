@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 )
@@ -27,21 +26,17 @@ var commitsOf = regexp.MustCompile(`(?m)^BenchmarkCommit/(store|bare)/\S+\s.*?([
 
 // measureCommits runs the benchmark of the engine, which takes turns between the two, on a server of its own with the same settings.
 func measureCommits(ctx context.Context, o options) (c commits, err error) {
-	if o.nodes.commits == "" {
+	if o.nodes.engineTests == "" {
 		return c, nil
-	}
-	binary, err := filepath.Abs(o.nodes.commits)
-	if err != nil {
-		return c, err
 	}
 	number := 2 * o.nodes.messages // so that it lasts about as long as a round of the others
 	for range o.rounds {
-		cmd := exec.CommandContext(ctx, binary, "-test.run", "xxx", "-test.bench", fmt.Sprintf("^BenchmarkCommit$/./^callers=%d$", nodesSessions),
+		cmd := exec.CommandContext(ctx, o.nodes.engineTests, "-test.run", "xxx", "-test.bench", fmt.Sprintf("^BenchmarkCommit$/./^callers=%d$", nodesSessions),
 			"-test.benchtime", strconv.Itoa(number)+"x")
 		cmd.Env = append(os.Environ(), "WAYBILL_BENCH_DIR="+o.dir, "WAYBILL_BENCH_CONTENT=random")
 		out, err := cmd.CombinedOutput()
 		if err != nil {
-			return c, fmt.Errorf("%s: %w: %s", binary, err, out)
+			return c, fmt.Errorf("%s: %w: %s", o.nodes.engineTests, err, out)
 		}
 		if err := c.add(string(out)); err != nil {
 			return c, err

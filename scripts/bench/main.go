@@ -49,8 +49,9 @@ func main() {
 	flag.StringVar(&o.figure, "figure", "", "measure only the further figures whose `names`, with commas between, begin so: relay, pop3, latency, fanout, bigbox, deferred, soak, nodes")
 	flag.IntVar(&o.nodes.messages, "node-messages", 10_000, "`messages` in a round of nodes on PostgreSQL")
 	flag.StringVar(&o.nodes.stored, "stored", "10000,100000", "`numbers` of stored messages, growing, at which a node on PostgreSQL is measured")
-	flag.IntVar(&o.nodes.takeovers, "takeovers", 5, "how often a node is killed and its mail taken over by another")
-	flag.StringVar(&o.nodes.commits, "commits", "", "the test `binary` of waybill's PostgreSQL engine; without it the bare writer is left out")
+	flag.IntVar(&o.nodes.takeovers, "takeovers", 5, "how many `times` a node is killed and its mail taken over by another")
+	flag.StringVar(&o.nodes.engineTests, "engine-tests", "", "`program` of the tests of waybill's PostgreSQL engine, as go test -c builds it, for the commits beside a bare writer; "+
+		"scripts/bench.sh gives it. Without it they are left out")
 	flag.IntVar(&o.deferred, "deferred", 100_000, "deferred `messages` in the queue, for that figure")
 	flag.IntVar(&o.soak, "soak", 1_000_000, "`messages` of -figure soak")
 	flag.BoolVar(&o.keep, "keep", false, "keep the servers' directories, with their logs")
@@ -65,6 +66,26 @@ func main() {
 	}
 }
 
+// findPrograms makes the paths of the programs absolute, as the servers run in directories of their own. The engine's is wanted only when most is
+// measured, so it is looked for before.
+func (o *options) findPrograms() (err error) {
+	for _, path := range []*string{&o.waybill, &o.nodes.engineTests} {
+		if *path == "" {
+			continue
+		}
+		if *path, err = filepath.Abs(*path); err != nil {
+			return err
+		}
+	}
+	if o.nodes.engineTests == "" {
+		return nil
+	}
+	if _, err := exec.LookPath(o.nodes.engineTests); err != nil {
+		return fmt.Errorf("-engine-tests names the program that `go test -c ./internal/store/postgres` builds, as scripts/bench.sh does: %w", err)
+	}
+	return nil
+}
+
 // run measures every server that can be run here, writes the table and prints it.
 func run(ctx context.Context, o options) error {
 	if err := checkNames(o.figure); err != nil {
@@ -73,12 +94,8 @@ func run(ctx context.Context, o options) error {
 	if err := os.MkdirAll(o.out, 0o755); err != nil {
 		return err
 	}
-	if o.waybill != "" { // the servers run in directories of their own
-		path, err := filepath.Abs(o.waybill)
-		if err != nil {
-			return err
-		}
-		o.waybill = path
+	if err := o.findPrograms(); err != nil {
+		return err
 	}
 	servers, missing := available(o)
 	for _, m := range missing {

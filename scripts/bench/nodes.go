@@ -2,20 +2,23 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"waybill/internal/store/postgres/pgserver"
 )
 
 // nodesOptions are the flags of the figure nodes.
 type nodesOptions struct {
-	messages  int    // in a round
-	stored    string // numbers of messages
-	takeovers int
-	commits   string // the test binary of the engine
+	messages    int    // in a round
+	stored      string // numbers of messages
+	takeovers   int
+	engineTests string // program of the engine's tests; "": its commits are not measured
 }
 
 // nodesSessions is how many SMTP sessions there are in all of the figure.
@@ -35,10 +38,16 @@ const (
 // database, the takeover of a dead node's mail, and what stored mail costs.
 func nodesFigure(ctx context.Context, o options, servers []server) (string, error) {
 	w, isThere := waybillOf(servers)
-	programs := findPostgres()
-	if !isThere || programs == "" {
-		progress("nodes: left out, it needs waybill and PostgreSQL")
+	programs, err := pgserver.Find()
+	if !isThere {
+		err = errors.New("waybill is not measured")
+	}
+	if err != nil {
+		progress("nodes: left out: %v", err)
 		return "", nil
+	}
+	if _, err := increasing(o.nodes.stored); err != nil { // not only when all else is measured
+		return "", err
 	}
 	d, err := newDatabases(ctx, o, w, programs)
 	if err != nil {
@@ -198,7 +207,8 @@ func spread(values []float64, format string) string {
 }
 
 func databaseVersion() string {
-	words := strings.Fields(output(filepath.Join(findPostgres(), "postgres"), "--version"))
+	programs, _ := pgserver.Find()
+	words := strings.Fields(output(filepath.Join(programs, "postgres"), "--version"))
 	return "PostgreSQL " + words[min(2, len(words)-1)]
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"waybill/internal/store/postgres/pgserver"
 )
 
 // message is one of PostgreSQL's protocol.
@@ -143,9 +145,9 @@ func TestHeirHearsOnlyOthersAfterADeath(t *testing.T) {
 // are said of it.
 func TestDatabaseWithStandby(t *testing.T) {
 	t.Parallel()
-	programs := findPostgres()
-	if programs == "" {
-		t.Skip("postgres is not installed")
+	programs, err := pgserver.Find()
+	if err != nil {
+		t.Skip("PostgreSQL is not installed:", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

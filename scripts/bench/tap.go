@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/binary"
-
 	"net"
 	"sync"
 	"sync/atomic"
