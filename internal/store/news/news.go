@@ -34,7 +34,7 @@ const (
 	kept       = 64 // things that a process has in the store
 	sweepEvery = 10 * time.Minute
 	oldAfter   = time.Hour          // what was said so long ago is deleted
-	forgetHow  = 7 * 24 * time.Hour // far somebody was heard who says nothing any more
+	silentFor  = 7 * 24 * time.Hour // somebody who is gone; how far he was heard is forgotten
 	finalTime  = time.Second        // for the last thing that is said
 	// MaxDeletes is how many keys a sweep deletes in one batch; what is left is deleted by the next.
 	MaxDeletes = 2000
@@ -66,6 +66,8 @@ type Exchange struct {
 	number uint64 // of what was said last
 	unsaid *saying
 	heard  map[keys.Process]heard
+	began  bool // all that was in the store at the beginning is heard
+	missed bool // something is gone that was not heard, and the member does not know yet
 }
 
 // saying is something that is not known to be in the store.
@@ -84,7 +86,7 @@ type heard struct {
 
 // New returns the exchange of a topic in st. It does nothing before Begin or Run.
 func New(st store.Store, topic string, m Member) *Exchange {
-	x := &Exchange{st: st, topic: topic, member: m, tell: make(chan struct{}, 1)}
+	x := &Exchange{st: st, topic: topic, member: m, tell: make(chan struct{}, 1), heard: map[keys.Process]heard{}}
 	rand.Read(x.self[:]) // never fails, since Go 1.24
 	return x
 }
@@ -145,10 +147,16 @@ func stopped() *time.Timer {
 func (x *Exchange) last(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalTime)
 	defer cancel()
-	x.say(ctx)
+	for x.say(ctx) < retryAfter {
+		select {
+		case <-x.tell: // perhaps because it was too much for once
+		default:
+			return
+		}
+	}
 }
 
-// say tells the others what there is, and returns how long to be silent now.
+// say tells the others what there is, and returns how long to be silent now: retryAfter if it could not be told.
 func (x *Exchange) say(ctx context.Context) (pause time.Duration) {
 	if x.unsaid == nil {
 		s := &saying{batch: &store.Batch{Lazy: true}, at: time.Now()}
@@ -188,21 +196,29 @@ func (x *Exchange) listen(ctx context.Context) error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	defer snap.Close()
-	first := x.heard == nil
-	if first {
+	if !x.began {
 		if err := x.member.Recall(snap); err != nil {
 			return fmt.Errorf("recall: %w", err)
 		}
-		x.heard = map[keys.Process]heard{}
 	}
-	missed := false
+	if err := x.hearAll(snap); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	if x.began && x.missed {
+		if err := x.member.Recall(snap); err != nil {
+			return fmt.Errorf("recall: %w", err)
+		}
+	}
+	x.began, x.missed = true, false
+	return nil
+}
+
+// hearAll hears everybody else.
+func (x *Exchange) hearAll(snap store.Snapshot) error {
 	for topic := store.Prefix(keys.NewsOn(x.topic)); ; {
 		key, err := next(snap, topic)
-		if err != nil {
-			return fmt.Errorf("listen: %w", err)
-		}
-		if key == nil {
-			break
+		if key == nil || err != nil {
+			return err
 		}
 		topic.Start = append(key, 0)
 		p, _, ok := keys.ParseNews(x.topic, key)
@@ -213,16 +229,10 @@ func (x *Exchange) listen(ctx context.Context) error {
 		if p == x.self {
 			continue
 		}
-		gap, err := x.hear(snap, p, first)
-		if err != nil {
-			return fmt.Errorf("listen: %w", err)
+		if err := x.hear(snap, p); err != nil {
+			return err
 		}
-		missed = missed || gap && !first
 	}
-	if missed {
-		return x.member.Recall(snap)
-	}
-	return nil
 }
 
 // next returns the first key in r; nil if there is none.
@@ -234,36 +244,36 @@ func next(snap store.Snapshot, r store.Range) ([]byte, error) {
 	return nil, nil
 }
 
-// hear hears what somebody has said since the last time; gap says that something of it is gone. How old it is, is known by its
-// clock only where it may have been said before this process listened: clocks differ.
-func (x *Exchange) hear(snap store.Snapshot, p keys.Process, first bool) (gap bool, err error) {
+// hear hears what somebody has said since the last time. How old it is, is known by its clock only where it may have been said
+// before this process listened: clocks differ.
+func (x *Exchange) hear(snap store.Snapshot, p keys.Process) error {
 	r := store.Range{Start: keys.News(x.topic, p, x.heard[p].number+1), End: store.After(keys.NewsOf(x.topic, p))}
 	for e, err := range snap.Scan(r) {
 		if err != nil {
-			return gap, err
+			return err
 		}
 		_, number, ok := keys.ParseNews(x.topic, e.Key)
 		if !ok {
 			continue
 		}
-		gap = gap || number != x.heard[p].number+1
+		x.missed = x.missed || number != x.heard[p].number+1
 		x.heard[p] = heard{number, time.Now()}
 		at, late, said, err := decode(e.Value)
 		if err != nil { // of a newer release
 			continue
 		}
-		if first {
+		if !x.began {
 			late = max(late, time.Since(at))
 		}
 		x.member.Hear(said, late)
 	}
-	return gap, nil
+	return nil
 }
 
 // sweep deletes what is not needed any more, and returns when to do so again.
 func (x *Exchange) sweep(ctx context.Context) (next time.Duration) {
 	for p, h := range x.heard {
-		if time.Since(h.at) > forgetHow {
+		if time.Since(h.at) > silentFor {
 			delete(x.heard, p)
 		}
 	}

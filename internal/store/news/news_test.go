@@ -2,7 +2,9 @@ package news
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -21,6 +23,7 @@ type speaker struct {
 	heard   []string
 	ages    []time.Duration
 	recalls int
+	fails   error // of Recall
 }
 
 func (s *speaker) Say(*store.Batch) (said []byte, more bool) {
@@ -35,7 +38,7 @@ func (s *speaker) Hear(said []byte, ago time.Duration) {
 	s.heard, s.ages = append(s.heard, string(said)), append(s.ages, ago)
 }
 
-func (s *speaker) Recall(store.Snapshot) error { s.recalls++; return nil }
+func (s *speaker) Recall(store.Snapshot) error { s.recalls++; return s.fails }
 
 func (s *speaker) Sweep(store.Snapshot, *store.Batch) (more bool, err error) { return false, nil }
 
@@ -151,18 +154,93 @@ func TestWhoComesLater(t *testing.T) {
 	})
 }
 
-// TestLastWord: what is to be said at the end is said.
-func TestLastWord(t *testing.T) {
+// torn is a store of which so many entries can be read, and then no more; all, if it is below zero.
+type torn struct {
+	store.Store
+	after int
+}
+
+type tornSnapshot struct {
+	store.Snapshot
+	of *torn
+}
+
+func (s *torn) Snapshot() (store.Snapshot, error) {
+	snap, err := s.Store.Snapshot()
+	return tornSnapshot{snap, s}, err
+}
+
+func (s tornSnapshot) Scan(r store.Range) iter.Seq2[store.Entry, error] {
+	return func(yield func(store.Entry, error) bool) {
+		for e, err := range s.Snapshot.Scan(r) {
+			if s.of.after == 0 {
+				yield(store.Entry{}, store.ErrUnavailable)
+				return
+			}
+			s.of.after--
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestTornListening: where the store fails midway, each thing is heard once all the same, with its age if it is old, and what the
+// member could not read again it reads the next time.
+func TestTornListening(t *testing.T) {
+	newsTest(t, func(t *testing.T, st store.Store, join func(*speaker) (*Exchange, func())) {
+		var one, two speaker
+		x, leave := join(&one)
+		defer leave()
+		say := func(n int) {
+			one.queue = append(one.queue, slices.Repeat([]string{"x"}, n)...)
+			x.Tell()
+			time.Sleep(time.Duration(n+1) * tellEvery)
+			synctest.Wait()
+		}
+		say(4)
+		time.Sleep(time.Minute)
+		way := &torn{st, 3}
+		y := New(way, "topic", &two)
+		if err := y.Begin(t.Context()); !errors.Is(err, store.ErrUnavailable) || len(two.heard) == 0 || len(two.heard) == 4 {
+			t.Fatalf("torn: heard %q, %v", two.heard, err)
+		}
+		way.after = -1
+		if err := y.Begin(t.Context()); err != nil || len(two.heard) != 4 || slices.Min(two.ages) < time.Minute {
+			t.Errorf("heard %q, ages %v, %v", two.heard, two.ages, err)
+		}
+		say(kept + 1)
+		way.after = 3
+		if err := y.Begin(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("torn: %v", err)
+		}
+		recalls := two.recalls
+		way.after, two.fails = -1, store.ErrUnavailable
+		if err := y.Begin(t.Context()); !errors.Is(err, store.ErrUnavailable) || two.recalls != recalls+1 {
+			t.Errorf("%v, %d recalls more", err, two.recalls-recalls)
+		}
+		two.fails = nil
+		for range 2 {
+			if err := y.Begin(t.Context()); err != nil || two.recalls != recalls+2 || len(two.heard) != kept+4 {
+				t.Errorf("heard %d things, %d recalls more, %v", len(two.heard), two.recalls-recalls, err)
+			}
+		}
+	})
+}
+
+// TestLastWords: what is to be said at the end is said, also if it is too much for once.
+func TestLastWords(t *testing.T) {
 	newsTest(t, func(t *testing.T, _ store.Store, join func(*speaker) (*Exchange, func())) {
 		var one, two speaker
 		_, stay := join(&two)
+		defer stay()
 		_, leave := join(&one)
-		one.queue = []string{"farewell"}
+		words := []string{"farewell", "and", "thanks"}
+		one.queue = slices.Clone(words)
 		leave()
 		synctest.Wait()
-		if !slices.Equal(two.heard, []string{"farewell"}) {
+		if !slices.Equal(two.heard, words) {
 			t.Errorf("heard %q", two.heard)
 		}
-		stay()
 	})
 }
