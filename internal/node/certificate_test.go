@@ -34,6 +34,16 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
+// lines returns those with what in them.
+func (l *logBuffer) lines(what string) (found []string) {
+	for line := range strings.Lines(l.String()) {
+		if strings.Contains(line, what) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
 func (l *logBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 // issue writes a new certificate for name in place of the old one.

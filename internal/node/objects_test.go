@@ -5,11 +5,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,42 +15,18 @@ import (
 	"waybill/internal/store/objects/s3test"
 )
 
-// logBook is a log that tests look at.
-type logBook struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logBook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-// lines returns those with what in them.
-func (l *logBook) lines(what string) (found []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.text.String()) {
-		if strings.Contains(line, what) {
-			found = append(found, line)
-		}
-	}
-	return found
-}
-
 // objectNode is a node whose large bodies lie in a bucket, by way of a proxy.
-func objectNode(t *testing.T, s *s3test.Server, p *s3test.Proxy) (*Node, *logBook) {
+func objectNode(t *testing.T, s *s3test.Server, p *s3test.Proxy) (*Node, *logBuffer) {
 	t.Helper()
 	keys := filepath.Join(t.TempDir(), "keys")
 	if err := os.WriteFile(keys, []byte("aws_access_key_id = "+s3test.Access+"\naws_secret_access_key = "+s3test.Secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	log := &logBook{}
-	n := startLogged(t, func(c *config.Config) {
+	log := &logBuffer{}
+	n := startLogged(t, log.logger(), func(c *config.Config) {
 		c.Bodies = config.Bodies{Endpoint: p.URL.String(), Bucket: "mail", Prefix: "bodies/", Credentials: keys}
-		c.Auth.CleartextFrom = append(c.Auth.CleartextFrom, netip.MustParsePrefix("127.0.0.0/8"))
-	}, slog.New(slog.NewTextHandler(log, nil)))
+		c.Auth.CleartextFrom = loopback
+	})
 	return n, log
 }
 
@@ -192,8 +166,8 @@ func TestForeignBucket(t *testing.T) {
 	if _, err := New(o); err == nil || !strings.Contains(err.Error(), "credentials") {
 		t.Error("without its keys:", err)
 	}
-	log := &logBook{}
-	off, err := OpenOffline(o.Config, slog.New(slog.NewTextHandler(log, nil)))
+	log := &logBuffer{}
+	off, err := OpenOffline(o.Config, log.logger())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,15 +25,26 @@ import (
 // startNode runs a node for example.test on free ports, with the account alice.
 func startNode(t *testing.T, change func(*config.Config)) *Node {
 	t.Helper()
-	return startLogged(t, change, slog.New(slog.DiscardHandler))
+	return startLogged(t, slog.New(slog.DiscardHandler), change)
 }
 
-func startLogged(t *testing.T, change func(*config.Config), logger *slog.Logger) *Node {
+func startLogged(t *testing.T, logger *slog.Logger, change func(*config.Config)) *Node {
+	t.Helper()
+	n := startWith(t, logger, change)
+	if err := n.AddAccount(t.Context(), alice, "correct horse battery"); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// startWith runs a node without accounts.
+func startWith(t *testing.T, logger *slog.Logger, change func(*config.Config)) *Node {
 	t.Helper()
 	c := config.Default()
 	c.Hostname, c.Data = "mail.example.test", t.TempDir()
-	any := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
-	c.Listen = config.Listen{SMTP: any, Submission: any, Submissions: any, POP3: any, POP3S: any, HTTP: any}
+	c.Listen = config.Listen{
+		SMTP: somewhere(), Submission: somewhere(), Submissions: somewhere(), POP3: somewhere(), POP3S: somewhere(), HTTP: somewhere(),
+	}
 	c.Resolver.Servers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9")}
 	c.Domains = []config.Domain{{Name: "example.test"}}
 	if change != nil {
@@ -53,9 +64,6 @@ func startLogged(t *testing.T, change func(*config.Config), logger *slog.Logger)
 			t.Error(err)
 		}
 	})
-	if err := n.AddAccount(t.Context(), alice, "correct horse battery"); err != nil {
-		t.Fatal(err)
-	}
 	return n
 }
 
@@ -110,10 +118,9 @@ func proxyHeader(command byte) []byte {
 	return append(b, 192, 0, 2, 9, 127, 0, 0, 1, 0x12, 0x67, 0, 25)
 }
 
-func behindLoopback(c *config.Config) {
-	c.Proxy.From = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	c.Relay.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-}
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+
+func behindLoopback(c *config.Config) { c.Proxy.From, c.Relay.Trusted = loopback, loopback }
 
 // TestProxiedClientIsThePeer: what the proxy may do its clients may not, and their address is the one that counts.
 func TestProxiedClientIsThePeer(t *testing.T) {

@@ -1,12 +1,10 @@
 package node
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"net/smtp"
 	"os"
 	"strings"
@@ -47,56 +45,34 @@ func emptyDatabase(t *testing.T) config.StoreURL {
 	return c.Store
 }
 
-// nodeAt starts a node on a database, with all kinds of listeners. Nobody is trusted, and all may log in without TLS.
+// nodeAt starts a node on a database. Nobody is trusted, and all may log in without TLS.
 func nodeAt(t *testing.T, url config.StoreURL, change func(c *config.Config)) *Node {
 	t.Helper()
-	c := config.Default()
-	c.Hostname, c.Data, c.Store = "mail.example.test", t.TempDir(), url
-	c.Listen = config.Listen{SMTP: somewhere(), Submission: somewhere(), POP3: somewhere()}
-	c.Resolver.Servers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9")}
-	c.Domains = []config.Domain{{Name: "example.test"}}
-	c.Relay.Trusted, c.Auth.CleartextFrom = nil, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	if change != nil {
-		change(&c)
-	}
-	n, err := New(Options{Config: c, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { n.Shutdown(context.WithoutCancel(t.Context())) })
-	return n
-}
-
-func (n *Node) at(t *testing.T, protocol string) string {
-	t.Helper()
-	for _, b := range n.Listeners() {
-		if b.Protocol == protocol {
-			return b.Addr.String()
+	return startWith(t, slog.New(slog.DiscardHandler), func(c *config.Config) {
+		c.Store, c.Relay.Trusted, c.Auth.CleartextFrom = url, nil, loopback
+		if change != nil {
+			change(c)
 		}
-	}
-	t.Fatalf("no listener for %s", protocol)
-	return ""
+	})
 }
 
 // submit logs in on the submission port.
 func (n *Node) submit(t *testing.T, login, password string) error {
 	t.Helper()
-	c, err := smtp.Dial(n.at(t, "submission"))
+	address := addressOf(n, "submission")
+	c, err := smtp.Dial(address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	host, _, _ := net.SplitHostPort(n.at(t, "submission"))
+	host, _, _ := net.SplitHostPort(address)
 	return c.Auth(smtp.PlainAuth("", login, password, host))
 }
 
 // fetch logs in by POP3.
 func (n *Node) fetch(t *testing.T, login, password string) error {
 	t.Helper()
-	nc, err := net.Dial("tcp", n.at(t, "pop3"))
+	nc, err := net.Dial("tcp", addressOf(n, "pop3"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +152,7 @@ func TestNodesKeepOneRateOnTheWire(t *testing.T) {
 	rules := func(c *config.Config) { c.Limits.RatePerAddress = 0.05 } // three at once
 	nodes := []*Node{nodeAt(t, url, rules), nodeAt(t, url, rules)}
 	send := func(n *Node) error {
-		c, err := smtp.Dial(n.at(t, "smtp"))
+		c, err := smtp.Dial(addressOf(n, "smtp"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,8 +163,8 @@ func TestNodesKeepOneRateOnTheWire(t *testing.T) {
 		if err := send(nodes[i%2]); err != nil {
 			t.Errorf("message %d: %v", i+1, err)
 		}
-		time.Sleep(time.Second) // after which the others know
 	}
+	time.Sleep(3 * time.Second) // the others know after one, and 20 must go by before there is room for another message
 	for i, n := range nodes {
 		if err := send(n); err == nil || !strings.Contains(err.Error(), "Too many messages from 127.0.0.1: 0.05 a second are allowed") {
 			t.Errorf("one more at node %d: %v", i+1, err)
@@ -244,7 +220,7 @@ func TestNodesHearOfChanges(t *testing.T) {
 	}
 	changed, cancel := two.mailboxes.Watch(alice.Key())
 	defer cancel()
-	must(submitPlain(one.at(t, "smtp"), "stranger@elsewhere.test", "alice@example.test", "Subject: x\r\n\r\nx\r\n"))
+	must(submitPlain(addressOf(one, "smtp"), "stranger@elsewhere.test", "alice@example.test", "Subject: x\r\n\r\nx\r\n"))
 	soon(t, "nobody is told of the new message", func() bool {
 		select {
 		case <-changed:
@@ -261,7 +237,7 @@ func TestNodesHearOfChanges(t *testing.T) {
 		t.Error("the password of a removed account is remembered")
 	}
 	soon(t, "a removed account gets mail", func() bool {
-		err := submitPlain(two.at(t, "smtp"), "stranger@elsewhere.test", "alice@example.test", "Subject: x\r\n\r\nx\r\n")
+		err := submitPlain(addressOf(two, "smtp"), "stranger@elsewhere.test", "alice@example.test", "Subject: x\r\n\r\nx\r\n")
 		return err != nil && strings.HasPrefix(err.Error(), "550 ")
 	})
 }
