@@ -54,9 +54,9 @@ const (
 	pathPutAlias      = "/aliases/put"
 	pathRemoveAlias   = "/aliases/remove"
 	pathDomains       = "/domains/list"
-	pathNodes         = "/nodes/list"
 	pathPutDomain     = "/domains/put"
 	pathRemoveDomain  = "/domains/remove"
+	pathNodes         = "/nodes/list"
 	pathQueue         = "/queue/list"
 	pathManageQueue   = "/queue/manage"
 	pathRoute         = "/route"
@@ -82,10 +82,10 @@ func routes(node Node) http.Handler {
 	serve(mux, pathAliases, node.Aliases)
 	serveVoid(mux, pathPutAlias, func(ctx context.Context, r aliasChange) error { return node.PutAlias(ctx, r.Alias, r.New) })
 	serveVoid(mux, pathRemoveAlias, node.RemoveAlias)
-	serve(mux, pathNodes, func(ctx context.Context, _ nothing) ([]StoreNode, error) { return node.Nodes(ctx) })
 	serve(mux, pathDomains, func(ctx context.Context, _ nothing) ([]Domain, error) { return node.Domains(ctx) })
 	serveVoid(mux, pathPutDomain, node.PutDomain)
 	serveVoid(mux, pathRemoveDomain, node.RemoveDomain)
+	serve(mux, pathNodes, func(ctx context.Context, _ nothing) ([]StoreNode, error) { return node.Nodes(ctx) })
 	serve(mux, pathQueue, node.Queue)
 	serve(mux, pathManageQueue, func(ctx context.Context, r order) ([]Refusal, error) { return node.ManageQueue(ctx, r.IDs, r.Action) })
 	serve(mux, pathRoute, func(ctx context.Context, r envelope) (Route, error) { return node.Route(ctx, r.From, r.To) })

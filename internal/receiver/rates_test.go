@@ -49,7 +49,6 @@ func TestRates(t *testing.T) {
 	}
 }
 
-// TestRatesAreBounded: many keys do not take more memory, and do not get in the way of a new one.
 // TestRatesHeardAtTheStart: a node that begins hears of an hour of messages, and owes nothing for those that kept to the rate.
 func TestRatesHeardAtTheStart(t *testing.T) {
 	t.Parallel()
@@ -68,6 +67,7 @@ func TestRatesHeardAtTheStart(t *testing.T) {
 	}
 }
 
+// TestRatesAreBounded: many keys do not take more memory, and do not get in the way of a new one.
 func TestRatesAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newRates[int](0.01)

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"waybill/internal/mail"
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
 	"waybill/internal/store/news"
@@ -49,8 +50,8 @@ const (
 	ratesFormat = 1
 	ofAddress   = 1
 	ofAccount   = 2
-	maxAccount  = 64 + 1 + 255                         // octets of an address
-	maxKeySaid  = maxAccount + 2*binary.MaxVarintLen64 // octets that one takes, and 1 for what it is
+	maxAccount  = mail.MaxLocalPart + 1 + mail.MaxDomain // octets of an address
+	maxKeySaid  = maxAccount + 2*binary.MaxVarintLen64   // octets that one takes, and 1 for what it is
 )
 
 // Say implements news.Member.
