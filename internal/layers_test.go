@@ -21,8 +21,8 @@ var ranks = [][]string{
 	{"mail", "config", "dialogue", "scram", "lineend"}, // words, no I/O beyond their own file or connection
 	{ // codecs, and the store's engine
 		"smtp", "pop3", "proxyproto", "message", "dns", "dns/dnstest", "routing", "srs", "maildir", "mbox",
-		"store", "store/keys", "store/record", "store/bodies", "store/watch", "store/pebble", "store/postgres",
-		"store/postgres/pgserver", "store/postgres/pgtest", "store/storetest", "store/faultfs", "store/lease", "store/layout",
+		"store", "store/keys", "store/record", "store/bodies", "store/watch", "store/pebble", "store/pebble/pebbletest",
+		"store/postgres", "store/postgres/pgserver", "store/postgres/pgtest", "store/storetest", "store/faultfs", "store/lease", "store/layout",
 		"store/storecopy", "store/secret", "store/news", "store/objects", "store/objects/s3test",
 	},
 	{"spool", "mailbox", "directory", "guard", "trail"}, // what is stored
@@ -50,14 +50,15 @@ var families = map[string][]string{
 	"store/layout":    {"store", "store/keys", "store/record"},
 	"store/storecopy": {"store", "store/keys", "store/record"},
 
-	"store/postgres/pgtest": {"store/postgres/pgserver"},
-	"store/objects/s3test":  {"store/objects"},
+	"store/pebble/pebbletest": {"store/pebble"},
+	"store/postgres/pgtest":   {"store/postgres/pgserver"},
+	"store/objects/s3test":    {"store/objects"},
 }
 
 // libraries may be imported by these packages only, so that they can be replaced in one place.
 var libraries = map[string][]string{
 	"github.com/miekg/dns":          {"dns", "dns/dnstest"},
-	"github.com/cockroachdb/pebble": {"store/pebble", "store/faultfs"},
+	"github.com/cockroachdb/pebble": {"store/pebble", "store/pebble/pebbletest", "store/faultfs"},
 	"github.com/jackc/pgx":          {"store/postgres", "store/postgres/pgserver", "store/postgres/pgtest"},
 	"github.com/minio/minio-go":     {"store/objects"},
 	"github.com/pelletier/go-toml":  {"config"},

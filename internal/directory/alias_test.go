@@ -14,6 +14,7 @@ import (
 	"waybill/internal/srs"
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
+	"waybill/internal/store/pebble/pebbletest"
 )
 
 // put makes or changes an alias.
@@ -64,7 +65,7 @@ func resolved(t testing.TB, d *Directory, addr string) string {
 
 func TestResolve(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test", "b.test"), Options{Hash: cheap.Hash, Iterations: cheap.Iterations, Hostname: "mail.a.test"})
+	d := New(pebbletest.Open(t), configured("a.test", "b.test"), Options{Hash: cheap.Hash, Iterations: cheap.Iterations, Hostname: "mail.a.test"})
 	for _, account := range []string{"alice@a.test", "bob@a.test", "info@a.test", "bob+x@b.test"} {
 		add(t, d, account, "secret")
 	}
@@ -98,7 +99,7 @@ func TestResolve(t *testing.T) {
 
 func TestAliasMistakes(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	mustPut(t, d, "one@a.test", "alice@a.test")
 	mustPut(t, d, "two@a.test", "one@a.test")
@@ -129,7 +130,7 @@ func TestAliasMistakes(t *testing.T) {
 // A chain of aliases ends somewhere, and so many targets are not forgotten in silence but bounded.
 func TestAliasChainsAreBounded(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	mustPut(t, d, "n0@a.test", "alice@a.test")
 	var err error
@@ -144,7 +145,7 @@ func TestAliasChainsAreBounded(t *testing.T) {
 // An account that somebody else's mail comes to is not removed, be it under an address with a tag, or as a postmaster.
 func TestRemoveAnAccountInUse(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test", "b.test Zoe+pm@a.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test", "b.test Zoe+pm@a.test"), cheap)
 	for _, name := range []string{"alice", "bob", "bob+own", "carol", "zoe", "dan"} {
 		add(t, d, name+"@a.test", "secret")
 	}
@@ -177,7 +178,7 @@ func strangers(name string, n int) (to []string) {
 // when one below it grows, nor when mail comes.
 func TestTooManyTargets(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	for _, name := range []string{"one", "two", "three"} {
 		mustPut(t, d, name+"@a.test", strangers(name, 400)...)
@@ -231,7 +232,7 @@ func force(t *testing.T, d *Directory, from string, to ...string) {
 // A chain does not grow too long from below: be it by other targets of an alias, or by one in the place of an account.
 func TestChainGrowsFromBelow(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	add(t, d, "bob@a.test", "secret")
 	for name, end := range map[string]string{"x": "alice@a.test", "y": "bob@a.test"} {
@@ -259,7 +260,7 @@ func TestChainGrowsFromBelow(t *testing.T) {
 // Aliases that lead to the same ones over and over are followed once.
 func TestAliasesThatMeetAgain(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	below := []string{"alice@a.test"}
 	for level := range 9 {
@@ -277,7 +278,7 @@ func TestAliasesThatMeetAgain(t *testing.T) {
 
 func TestRemoveAlias(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	mustPut(t, d, "one@a.test", "alice@a.test")
 	if owns, err := d.Owns(t.Context(), address(t, "alice@a.test"), address(t, "one@a.test")); !owns || err != nil {
@@ -305,7 +306,7 @@ func TestRemoveAlias(t *testing.T) {
 // A disabled account knows no password; its address still stands, so that mail is refused with the reason.
 func TestDisabled(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	alice := address(t, "alice@a.test")
 	set := func(c Change) {
@@ -344,7 +345,7 @@ func TestDisabled(t *testing.T) {
 // Domains come from the configuration and from the store; what is committed counts at once.
 func TestDomains(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test"), cheap)
 	do := func(change func(b *store.Batch) error) error {
 		var b store.Batch
 		if err := change(&b); err != nil {
@@ -409,7 +410,7 @@ func TestDomains(t *testing.T) {
 // What an alias forwards has a reverse-path that leads back, be it however long, until nobody can ask any more.
 func TestRewrite(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test", "b.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test", "b.test"), cheap)
 	now := time.Now()
 	long := mail.Address{Local: strings.Repeat("x", 64), Domain: "bounces.c.test"}
 	for _, from := range []mail.Address{address(t, "me@c.test"), long, {}, address(t, "alice@b.test")} {

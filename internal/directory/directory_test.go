@@ -9,28 +9,16 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"waybill/internal/config"
 	"waybill/internal/mail"
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
-	"waybill/internal/store/pebble"
+	"waybill/internal/store/pebble/pebbletest"
 	"waybill/internal/store/record"
 )
 
 // cheap makes hashes that cost next to nothing.
 var cheap = Options{Hash: Cost{Memory: 8, Passes: 1, Threads: 1}}
-
-func open(t testing.TB) store.Store {
-	t.Helper()
-	st, err := pebble.Open(pebble.Options{Dir: "store", FS: vfs.NewMem(), MemTableSize: 1 << 20})
-	if err != nil {
-		t.Fatal("open the store:", err)
-	}
-	t.Cleanup(func() { st.Close() })
-	return st
-}
 
 func configured(names ...string) (list []config.Domain) {
 	for _, n := range names {
@@ -62,7 +50,7 @@ func add(t testing.TB, d *Directory, addr, password string) {
 
 func TestOwns(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test", "b.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test", "b.test"), cheap)
 	for _, a := range []string{"zoe@a.test", "Alice@a.test", "alice+own@a.test", "alice@b.test"} {
 		add(t, d, a, "secret")
 	}
@@ -84,7 +72,7 @@ func TestOwns(t *testing.T) {
 
 func TestIsLocal(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test", "b.test"), Options{Hostname: "mail.a.test"})
+	d := New(pebbletest.Open(t), configured("a.test", "b.test"), Options{Hostname: "mail.a.test"})
 	for name, want := range map[string]bool{"Mail.a.test": true, "a.test": true, "B.TEST": true, "c.test": false, "": false, "[127.0.0.1]": false} {
 		if d.IsLocal(name) != want {
 			t.Errorf("%q: %v", name, !want)
@@ -96,7 +84,7 @@ func TestLookup(t *testing.T) {
 	t.Parallel()
 	named := cheap
 	named.Hostname = "Mail.a.test"
-	d := New(open(t), configured("empty.test", "a.test", "b.test chief@b.test", "c.test gone@c.test", "d.test p@elsewhere.test"), named)
+	d := New(pebbletest.Open(t), configured("empty.test", "a.test", "b.test chief@b.test", "c.test gone@c.test", "d.test p@elsewhere.test"), named)
 	for _, a := range []string{"Zoe@a.test", "alice@a.test", "bob@b.test", "chief@b.test", "first@c.test", "first@d.test",
 		"alice+own@a.test", `"with space"@a.test`} {
 		add(t, d, a, "secret")
@@ -155,7 +143,7 @@ func TestLookup(t *testing.T) {
 
 func TestAdd(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test", "b.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test", "b.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	var b store.Batch
 	if err := d.Add(t.Context(), &b, address(t, "Alice@A.test"), "other"); err != nil {
@@ -193,7 +181,7 @@ func TestAdd(t *testing.T) {
 
 func TestAuthenticate(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test"), cheap)
 	const password = "pass wörd: $with$ everything"
 	add(t, d, "Alice@a.test", password)
 	for _, login := range []string{"alice@a.test", "ALICE@A.TEST"} {
@@ -224,7 +212,7 @@ func TestAuthenticate(t *testing.T) {
 // TestAuthenticateCostsTheSame: a login that nobody has costs a hash too, of the same parameters.
 func TestAuthenticateCostsTheSame(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	for _, login := range []string{"alice@a.test", "nobody@a.test", "nobody@b.test", "no address"} {
 		for range maxHashing { // every turn is taken: whoever hashes must wait
@@ -244,7 +232,7 @@ func TestAuthenticateCostsTheSame(t *testing.T) {
 // TestHashingIsBounded: no more than maxHashing at once, and who waits can give up.
 func TestHashingIsBounded(t *testing.T) {
 	t.Parallel()
-	st := open(t)
+	st := pebbletest.Open(t)
 	synctest.Test(t, func(t *testing.T) {
 		d := New(st, configured("a.test"), cheap)
 		for range maxHashing {
@@ -268,7 +256,7 @@ func TestHashingIsBounded(t *testing.T) {
 
 func TestPasswordIsHashed(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test"), Options{})
+	d := New(pebbletest.Open(t), configured("a.test"), Options{})
 	add(t, d, "alice@a.test", "secret")
 	snap, err := d.st.Snapshot()
 	if err != nil {
@@ -292,7 +280,7 @@ func TestPasswordIsHashed(t *testing.T) {
 // TestStoredHashCostIsItsOwn: accounts keep working when the cost of new ones changes.
 func TestStoredHashCostIsItsOwn(t *testing.T) {
 	t.Parallel()
-	st := open(t)
+	st := pebbletest.Open(t)
 	add(t, New(st, configured("a.test"), cheap), "alice@a.test", "secret")
 	d := New(st, configured("a.test"), Options{Hash: Cost{Memory: 16, Passes: 2, Threads: 1}})
 	if _, err := d.Authenticate(t.Context(), "alice@a.test", "secret"); err != nil {
@@ -302,7 +290,7 @@ func TestStoredHashCostIsItsOwn(t *testing.T) {
 
 func TestCorruptHashIsNoWrongPassword(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	var b store.Batch
 	b.Put(keys.Password(address(t, "alice@a.test")), []byte("$argon2id$v=19$m=4294967295,t=1,p=1$AAAAAAAAAAA$AAAA"))
@@ -316,7 +304,7 @@ func TestCorruptHashIsNoWrongPassword(t *testing.T) {
 
 func TestPHCRoundTrip(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), nil, Options{})
+	d := New(pebbletest.Open(t), nil, Options{})
 	salt := []byte("0123456789abcdef")
 	hash, err := d.hash(t.Context(), cheap.Hash, salt, "secret")
 	if err != nil {
@@ -360,7 +348,7 @@ func FuzzDecodeAccount(f *testing.F) {
 }
 
 func BenchmarkLookup(b *testing.B) {
-	d := New(open(b), configured("a.test"), cheap)
+	d := New(pebbletest.Open(b), configured("a.test"), cheap)
 	var batch store.Batch
 	if err := d.Add(b.Context(), &batch, mail.Address{Local: "alice", Domain: "a.test"}, "secret"); err != nil {
 		b.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"waybill/internal/config"
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
+	"waybill/internal/store/pebble/pebbletest"
 	"waybill/internal/store/record"
 )
 
@@ -30,7 +31,7 @@ func putDomain(t testing.TB, d *Directory, isNew bool, name string) {
 // learns that it is none of ours; and it can be mended.
 func TestUnreadableDomain(t *testing.T) {
 	t.Parallel()
-	st := open(t)
+	st := pebbletest.Open(t)
 	d := New(st, nil, cheap)
 	for _, name := range []string{"a.test", "b.test", "c.test"} {
 		putDomain(t, d, true, name)
@@ -97,7 +98,7 @@ func (s *blind) Snapshot() (store.Snapshot, error) {
 // While the domains of the store cannot be read, those that were known stay; where none were, any name may be one.
 func TestDomainsThatCannotBeRead(t *testing.T) {
 	t.Parallel()
-	st := &blind{Store: open(t)}
+	st := &blind{Store: pebbletest.Open(t)}
 	d := New(st, configured("a.test"), cheap)
 	putDomain(t, d, true, "b.test")
 	add(t, d, "alice@b.test", "secret")

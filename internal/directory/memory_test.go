@@ -13,6 +13,7 @@ import (
 	"waybill/internal/mail"
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
+	"waybill/internal/store/pebble/pebbletest"
 )
 
 // occupy takes every turn to hash, so that whoever needs one must wait until release.
@@ -30,7 +31,7 @@ func occupy(d *Directory) (release func()) {
 // TestRightPasswordIsRemembered: it needs no hash, unless the password changes.
 func TestRightPasswordIsRemembered(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	add(t, d, "bob@a.test", "other")
 	done, cancel := context.WithCancel(t.Context())
@@ -118,7 +119,7 @@ func TestRememberedIsBounded(t *testing.T) {
 // TestTooManyWait: whoever would wait too long is told at once.
 func TestTooManyWait(t *testing.T) {
 	t.Parallel()
-	st := open(t)
+	st := pebbletest.Open(t)
 	synctest.Test(t, func(t *testing.T) {
 		d := New(st, configured("a.test"), cheap)
 		release := occupy(d)
@@ -146,7 +147,7 @@ func TestTooManyWait(t *testing.T) {
 
 func TestSetPassword(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	var b store.Batch
 	if err := d.SetPassword(t.Context(), &b, address(t, "bob@a.test"), "x"); !errors.Is(err, ErrNoAccount) {
@@ -177,7 +178,7 @@ func remove(t *testing.T, d *Directory, addr string) {
 // TestLookupSeesEveryCommit: what was looked up before a commit is not told after it.
 func TestLookupSeesEveryCommit(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test"), cheap)
 	lookup := func(addr string) string {
 		a, err := d.Lookup(t.Context(), address(t, addr))
 		if err != nil && !errors.Is(err, ErrNoAccount) {
@@ -208,7 +209,7 @@ func TestLookupSeesEveryCommit(t *testing.T) {
 // TestLateLookupIsNotRemembered: one that read before a commit must not remember it after others forgot.
 func TestLateLookupIsNotRemembered(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test"), cheap)
 	addr := address(t, "alice@a.test")
 	_, generation, _ := d.accounts.get(addr)
 	add(t, d, "bob@a.test", "secret")
@@ -227,7 +228,7 @@ func TestLateLookupIsNotRemembered(t *testing.T) {
 
 func TestLookupsAreBounded(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test"), cheap)
 	add(t, d, "alice@a.test", "secret")
 	for i := range maxLookups + 10 {
 		if _, err := d.Lookup(t.Context(), mail.Address{Local: fmt.Sprintf("alice+%d", i), Domain: "a.test"}); err != nil {
@@ -246,7 +247,7 @@ func TestLookupsAreBounded(t *testing.T) {
 // stranger can make any number with tags.
 func TestTagsDoNotFillMemory(t *testing.T) {
 	t.Parallel()
-	d := New(open(t), configured("a.test"), cheap)
+	d := New(pebbletest.Open(t), configured("a.test"), cheap)
 	mustPut(t, d, "all@a.test", strangers("somebody", maxTargets)...)
 	mustPut(t, d, "one@a.test", "somebody@c.test")
 	held := func() (n int) {

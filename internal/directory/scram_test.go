@@ -8,6 +8,7 @@ import (
 	"waybill/internal/scram"
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
+	"waybill/internal/store/pebble/pebbletest"
 	"waybill/internal/store/record"
 )
 
@@ -49,7 +50,7 @@ func (d *Directory) mustSCRAM(t *testing.T, login string) (string, scram.Keys, b
 
 func TestSCRAM(t *testing.T) {
 	t.Parallel()
-	st := open(t)
+	st := pebbletest.Open(t)
 	quick := cheap
 	quick.Iterations = 4096
 	list := configured("a.test", "plain.test")
@@ -81,7 +82,7 @@ func TestSCRAM(t *testing.T) {
 // TestSCRAMOfANewPassword: the keys change with the password, and go where the domain does without.
 func TestSCRAMOfANewPassword(t *testing.T) {
 	t.Parallel()
-	st := open(t)
+	st := pebbletest.Open(t)
 	quick := cheap
 	quick.Iterations = 4096
 	d := New(st, configured("a.test"), quick)
@@ -109,7 +110,7 @@ func TestSCRAMOfANewPassword(t *testing.T) {
 
 func TestSCRAMOfACorruptStore(t *testing.T) {
 	t.Parallel()
-	st := open(t)
+	st := pebbletest.Open(t)
 	quick := cheap
 	quick.Iterations = 4096
 	d := New(st, configured("a.test"), quick)

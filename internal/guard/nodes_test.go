@@ -11,22 +11,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
 	"waybill/internal/store/news"
-	"waybill/internal/store/pebble"
+	"waybill/internal/store/pebble/pebbletest"
 )
-
-func open(t *testing.T) store.Store {
-	t.Helper()
-	st, err := pebble.Open(pebble.Options{Dir: "store", FS: vfs.NewMem(), MemTableSize: 1 << 20})
-	if err != nil {
-		t.Fatal("open the store:", err)
-	}
-	return st
-}
 
 // share returns the guards of nodes that use st, and what ends them.
 func share(t *testing.T, st store.Store, o Options, n int) (nodes []*Guard, end func()) {
@@ -75,13 +64,10 @@ func nodesTest(t *testing.T, o Options, do func(t *testing.T, st store.Store, no
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		st := open(t)
+		st := pebbletest.Open(t)
 		nodes, end := share(t, st, o, 3)
 		do(t, st, nodes)
 		end()
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
 	})
 }
 
@@ -164,7 +150,7 @@ func TestNodesDelayTogether(t *testing.T) {
 func TestBansSurvive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		st := open(t)
+		st := pebbletest.Open(t)
 		nodes, end := share(t, st, rules, 1)
 		office, elsewhere := addr("2001:db8::1"), addr("192.0.2.1")
 		nodes[0].Succeeded(office, "alice@a.test")
@@ -199,7 +185,6 @@ func TestBansSurvive(t *testing.T) {
 			t.Error("banned for ever")
 		}
 		end()
-		st.Close()
 	})
 }
 
@@ -239,7 +224,7 @@ func (s *counting) Commit(ctx context.Context, b *store.Batch) (store.Result, er
 func TestFewWrites(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		st := &counting{Store: open(t)}
+		st := &counting{Store: pebbletest.Open(t)}
 		nodes, end := share(t, st, rules, 2)
 		g := nodes[0]
 		g.Succeeded(addr("192.0.2.1"), "alice@a.test")
@@ -278,7 +263,6 @@ func TestFewWrites(t *testing.T) {
 			t.Errorf("the other node has heard of %d attackers", other)
 		}
 		end()
-		st.Close()
 	})
 }
 
@@ -286,7 +270,7 @@ func TestFewWrites(t *testing.T) {
 func TestStoreAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		st := &counting{Store: open(t)}
+		st := &counting{Store: pebbletest.Open(t)}
 		nodes, end := share(t, st, rules, 2)
 		st.away.Store(true)
 		if bans := fails(nodes[:1], 3, "192.0.2.1", "alice@a.test"); bans != 1 {
@@ -316,7 +300,6 @@ func TestStoreAway(t *testing.T) {
 			t.Error("a login while the store was away is not known")
 		}
 		end()
-		st.Close()
 	})
 }
 
@@ -394,8 +377,7 @@ func TestHearNonsense(t *testing.T) {
 // TestSecretIsNeeded: a guard that cannot know under which names the others count says so.
 func TestSecretIsNeeded(t *testing.T) {
 	t.Parallel()
-	st := &counting{Store: open(t)}
-	defer st.Close()
+	st := &counting{Store: pebbletest.Open(t)}
 	st.away.Store(true)
 	if _, err := NewShared(t.Context(), rules, st); !errors.Is(err, store.ErrUnavailable) {
 		t.Error(err)

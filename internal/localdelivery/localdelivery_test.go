@@ -10,8 +10,6 @@ import (
 	"testing/iotest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"waybill/internal/config"
 	"waybill/internal/directory"
 	"waybill/internal/mail"
@@ -21,7 +19,7 @@ import (
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
 	"waybill/internal/store/lease"
-	"waybill/internal/store/pebble"
+	"waybill/internal/store/pebble/pebbletest"
 	"waybill/internal/trail"
 )
 
@@ -37,11 +35,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Parallel()
-	st, err := pebble.Open(pebble.Options{Dir: "store", FS: vfs.NewMem(), MemTableSize: 1 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
+	st := pebbletest.Open(t)
 	b := bodies.New(st)
 	r := &rig{t: t, store: st, spool: spool.New(st, b, lease.Alone(1)), mailboxes: mailbox.New(st, b, lease.Alone(1))}
 	r.directory = directory.New(st, []config.Domain{{Name: "b.test"}},

@@ -9,21 +9,15 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"waybill/internal/store"
 	"waybill/internal/store/news"
-	"waybill/internal/store/pebble"
+	"waybill/internal/store/pebble/pebbletest"
 )
 
 // sharing returns the receivers of two nodes that use one store, and what ends them.
 func sharing(t *testing.T, o Options) (nodes []*Receiver, end func()) {
 	t.Helper()
-	st, err := pebble.Open(pebble.Options{Dir: "store", FS: vfs.NewMem(), MemTableSize: 1 << 20})
-	if err != nil {
-		t.Fatal("open the store:", err)
-	}
-	o.Store = st
+	o.Store = pebbletest.Open(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	for range 2 {
@@ -40,7 +34,6 @@ func sharing(t *testing.T, o Options) (nodes []*Receiver, end func()) {
 		for range nodes {
 			<-ended
 		}
-		st.Close()
 	}
 }
 

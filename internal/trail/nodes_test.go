@@ -11,13 +11,14 @@ import (
 
 	"waybill/internal/mail"
 	"waybill/internal/store"
+	"waybill/internal/store/pebble/pebbletest"
 )
 
 // TestNodesAtOneInstant: what two nodes write of a message, and of their sessions, in the same microsecond stays apart.
 func TestNodesAtOneInstant(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		st := open(t)
+		st := pebbletest.Open(t)
 		from := time.Now()
 		id := mail.NewIDs(1).New(from)
 		var nodes []*Trail
@@ -87,7 +88,7 @@ func TestNodesDeleteOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			st := open(t)
+			st := pebbletest.Open(t)
 			other := record(t, st, 1<<20)
 			defer other.Close(t.Context())
 			tr := New(&interrupted{Store: st, by: func() {

@@ -14,13 +14,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"waybill/internal/dialogue"
 	"waybill/internal/mail"
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
-	"waybill/internal/store/pebble"
+	"waybill/internal/store/pebble/pebbletest"
 	"waybill/internal/store/record"
 )
 
@@ -29,19 +27,9 @@ var (
 	id    = mail.NewIDs(1).New(began)
 )
 
-func open(t testing.TB) store.Store {
-	t.Helper()
-	st, err := pebble.Open(pebble.Options{Dir: "store", FS: vfs.NewMem(), MemTableSize: 1 << 20})
-	if err != nil {
-		t.Fatal("open the store:", err)
-	}
-	t.Cleanup(func() { st.Close() })
-	return st
-}
-
 func newTrail(t testing.TB, o Options) *Trail {
 	t.Helper()
-	tr := New(open(t), o)
+	tr := New(pebbletest.Open(t), o)
 	t.Cleanup(func() { tr.Close(context.Background()) })
 	return tr
 }
@@ -338,7 +326,7 @@ func TestPublishAndRecordTellTheObserver(t *testing.T) {
 	var mu sync.Mutex
 	var seen []Kind
 	var tr *Trail
-	tr = New(open(t), Options{Observe: func(e Event) {
+	tr = New(pebbletest.Open(t), Options{Observe: func(e Event) {
 		mu.Lock()
 		defer mu.Unlock()
 		seen = append(seen, e.Kind)
@@ -363,7 +351,7 @@ func TestPublishAndRecordTellTheObserver(t *testing.T) {
 func TestRecord(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		st := open(t)
+		st := pebbletest.Open(t)
 		tr := New(st, Options{})
 		appendStep(t, tr, id, accept(id)...)
 		tr.Record(Event{Kind: Durable, At: began.Add(time.Second), Message: id})
@@ -398,7 +386,7 @@ func TestRecord(t *testing.T) {
 func TestRecordWhileTheStoreIsDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		st := &downStore{Store: open(t)}
+		st := &downStore{Store: pebbletest.Open(t)}
 		tr := New(st, Options{})
 		for i, outcome := range []error{store.ErrUnavailable, store.ErrUnknown} {
 			st.err.Store(&outcome)
@@ -460,7 +448,7 @@ func (s *downStore) Commit(ctx context.Context, b *store.Batch) (store.Result, e
 func TestSessions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		st := open(t)
+		st := pebbletest.Open(t)
 		tr := New(st, Options{})
 		from := time.Now()
 		want := []Event{
@@ -505,7 +493,7 @@ func sessionOctets(t testing.TB, st store.Store) (sum, counted int64) {
 func TestSessionsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		st := open(t)
+		st := pebbletest.Open(t)
 		const bound = 100_000
 		tr := New(st, Options{SessionOctets: bound})
 		began := time.Now()
@@ -537,7 +525,7 @@ func TestSessionsAreBounded(t *testing.T) {
 func TestRatePerAddress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		st := open(t)
+		st := pebbletest.Open(t)
 		observed := 0
 		tr := New(st, Options{PerAddress: 5, Observe: func(Event) { observed++ }})
 		from := time.Now()

@@ -10,11 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
-	"waybill/internal/store/pebble"
+	"waybill/internal/store/pebble/pebbletest"
 )
 
 // speaker says what it is given, one thing at a time, and notes what it hears.
@@ -46,11 +44,7 @@ func newsTest(t *testing.T, do func(t *testing.T, st store.Store, join func(s *s
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		st, err := pebble.Open(pebble.Options{Dir: "store", FS: vfs.NewMem(), MemTableSize: 1 << 20})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer st.Close()
+		st := pebbletest.Open(t)
 		do(t, st, func(s *speaker) (*Exchange, func()) {
 			ctx, cancel := context.WithCancel(t.Context())
 			x, ended := New(st, "topic", s), make(chan struct{})

@@ -6,11 +6,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
-	"waybill/internal/store/pebble"
+	"waybill/internal/store/pebble/pebbletest"
 	"waybill/internal/store/record"
 	"waybill/internal/store/secret"
 )
@@ -18,11 +16,7 @@ import (
 // TestAllGetTheSame: nodes that need a secret first at the same moment get the same, and so does who comes later.
 func TestAllGetTheSame(t *testing.T) {
 	t.Parallel()
-	st, err := pebble.Open(pebble.Options{Dir: "store", FS: vfs.NewMem()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
+	st := pebbletest.Open(t)
 	var all [8][]byte
 	var wg sync.WaitGroup
 	for i := range all {
