@@ -32,6 +32,22 @@ type database struct {
 	made     int       // databases for nodes
 }
 
+// findPostgres returns the directory of the server's programs, or "". Debian keeps it out of the path.
+func findPostgres() string {
+	path, err := exec.LookPath("postgres")
+	if err != nil {
+		found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+		if len(found) == 0 {
+			return ""
+		}
+		path = found[len(found)-1]
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	return filepath.Dir(path)
+}
+
 // newDatabase makes an empty server under the directory parent, which is not started yet.
 func newDatabase(ctx context.Context, programs, parent string) (*database, error) {
 	d := &database{programs: programs}

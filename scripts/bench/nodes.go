@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-
-	"waybill/internal/store/postgres/pgserver"
 )
 
 // nodesOptions are the flags of the figure nodes.
@@ -38,12 +35,9 @@ const (
 // database, the takeover of a dead node's mail, and what stored mail costs.
 func nodesFigure(ctx context.Context, o options, servers []server) (string, error) {
 	w, isThere := waybillOf(servers)
-	programs, err := pgserver.Find()
-	if !isThere {
-		err = errors.New("waybill is not measured")
-	}
-	if err != nil {
-		progress("nodes: left out: %v", err)
+	programs := findPostgres()
+	if !isThere || programs == "" {
+		progress("nodes: left out, it needs waybill and PostgreSQL")
 		return "", nil
 	}
 	if _, err := increasing(o.nodes.stored); err != nil { // not only when all else is measured
@@ -207,8 +201,7 @@ func spread(values []float64, format string) string {
 }
 
 func databaseVersion() string {
-	programs, _ := pgserver.Find()
-	words := strings.Fields(output(filepath.Join(programs, "postgres"), "--version"))
+	words := strings.Fields(output(filepath.Join(findPostgres(), "postgres"), "--version"))
 	return "PostgreSQL " + words[min(2, len(words)-1)]
 }
 

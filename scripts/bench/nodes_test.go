@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"waybill/internal/store/postgres/pgserver"
 )
 
 // message is one of PostgreSQL's protocol.
@@ -145,9 +143,9 @@ func TestHeirHearsOnlyOthersAfterADeath(t *testing.T) {
 // are said of it.
 func TestDatabaseWithStandby(t *testing.T) {
 	t.Parallel()
-	programs, err := pgserver.Find()
-	if err != nil {
-		t.Skip("PostgreSQL is not installed:", err)
+	programs := findPostgres()
+	if programs == "" {
+		t.Skip("PostgreSQL is not installed")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
