@@ -78,12 +78,22 @@ func (k *schemas) migrate(ctx context.Context, url string) (Migration, error) {
 		if err == nil {
 			return done, nil
 		}
-		// Two that migrate at the same time disturb each other once.
-		if attempt == 3 || !retryable(err) && code(err) != "42P07" {
+		if attempt == 3 || !retryable(err) && !madeMeanwhile(err) {
 			return Migration{}, fmt.Errorf("migrate the store in %s: %w", place(cfg), explain(err))
 		}
 		time.Sleep(pause(attempt))
 	}
+}
+
+// madeMeanwhile tells whether somebody else, who migrates at the same time, was the first to make a table: of a row of the
+// server's own catalogue that is there twice it depends on the moment which one it complains of.
+func madeMeanwhile(err error) bool {
+	switch code(err) {
+	case "42P07", // duplicate_table, and of an index or a sequence too
+		"42710": // duplicate_object: the type that each table has
+		return true
+	}
+	return false
 }
 
 func (l *link) migrate(ctx context.Context, k *schemas) (Migration, error) {
