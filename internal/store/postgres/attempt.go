@@ -179,9 +179,8 @@ func (a *attempt) requests() (list []*request) {
 	id := int8Param(a.w.id)
 	add(change, id, int8Param(a.seq), int8Param(a.locked.versions), encodeKeys(w.affected), byteaList(w.removes),
 		byteaList(w.starts), byteaList(w.ends))
-	if w.created > 0 {
-		created := w.inserts[:w.created]
-		add(newest, int8Param(a.locked.versions), id, byteaArray(len(created), func(i int) string { return created[i].key }))
+	if n := len(w.inserts); n > 0 {
+		add(newest, int8Param(a.locked.versions), id, byteaArray(n, func(i int) string { return w.inserts[i].key }))
 	}
 	if upTo := a.w.forget(time.Now()); upTo > 0 {
 		add(forgetChanges, id, int8Param(upTo))

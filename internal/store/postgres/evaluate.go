@@ -177,7 +177,6 @@ type row struct {
 // writes is what a plan does to the table.
 type writes struct {
 	inserts  []row
-	created  int // how many of the inserts are to stay; the others follow them
 	updates  []row
 	removes  []string // all that are absent now: those that existed, and those inserted for their lock
 	kept     []string // keys in the ranges that are not deleted with them
@@ -192,7 +191,6 @@ type writes struct {
 // every other one that the group's outcome depends on.
 func (p *plan) writes() *writes {
 	w := &writes{inserts: make([]row, 0, len(p.cells)), affected: make([]string, 0, len(p.cells))}
-	var locks []row
 	for key, c := range p.cells {
 		switch {
 		case c.present && !c.existed:
@@ -202,7 +200,7 @@ func (p *plan) writes() *writes {
 		case !c.present && c.existed:
 			w.removes = append(w.removes, key)
 		case !c.present && c.wanted:
-			locks = append(locks, row{key: key})
+			w.inserts = append(w.inserts, row{key: key})
 			w.removes = append(w.removes, key)
 		}
 		if c.written {
@@ -213,10 +211,7 @@ func (p *plan) writes() *writes {
 		}
 	}
 	byKey := func(a, b row) int { return strings.Compare(a.key, b.key) }
-	w.created = len(w.inserts)
 	slices.SortFunc(w.inserts, byKey)
-	slices.SortFunc(locks, byKey)
-	w.inserts = append(w.inserts, locks...)
 	slices.SortFunc(w.updates, byKey)
 	slices.Sort(w.removes)
 	for _, r := range p.ranges {

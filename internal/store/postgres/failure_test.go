@@ -55,11 +55,11 @@ func (n *node) down(t *testing.T) error {
 	return n.Healthy()
 }
 
-// awaitLocks waits until a transaction has had its first half, on a server that no other test uses.
-func (n *node) awaitLocks(t *testing.T) {
+// awaitLocks waits until so many transactions have had their first half, on a server that no other test uses.
+func (n *node) awaitLocks(t *testing.T, transactions int) {
 	t.Helper()
 	waitFor(t, "locks", func() bool {
-		return len(n.server.Query(t, "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'waybill writer%' AND state = 'idle in transaction'")) == 1
+		return len(n.server.Query(t, "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'waybill writer%' AND state = 'idle in transaction'")) == transactions
 	})
 }
 
@@ -208,7 +208,7 @@ func TestStuckBetweenHalves(t *testing.T) {
 	n.proxy.deaf.Lock()
 	stuck := make(chan error, 1)
 	go func() { stuck <- put(n, "key") }()
-	n.awaitLocks(t)
+	n.awaitLocks(t, 1)
 	if err := put(other, "key"); err != nil {
 		t.Errorf("another node: %v", err)
 	}

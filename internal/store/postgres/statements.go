@@ -55,7 +55,8 @@ var (
 		" VALUES ($1, $2, $3, $4, $5, $6, $7)",
 		[]uint32{oidInt8, oidInt8, oidInt8, oidBytea, oidByteaArray, oidByteaArray, oidByteaArray}}
 
-	// newest fails (22012) if a group with a greater version than $1 left one of the keys absent that were just created.
+	// newest fails (22012) if a group with a greater version than $1 left one of the keys absent that were found absent, and so
+	// inserted: this group comes after it, and its versions have to tell so.
 	newest = statement{"newest", "SELECT 1 / (CASE WHEN EXISTS (SELECT FROM waybill_change AS c" +
 		" WHERE c.version > $1 AND c.writer <> $2 AND (EXISTS (SELECT FROM unnest(c.absent) AS d (key) WHERE d.key = ANY($3))" +
 		" OR EXISTS (SELECT FROM unnest(c.range_starts, c.range_ends) AS r (a, b), unnest($3) AS k (key)" +

@@ -28,7 +28,7 @@ func TestForeignLock(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	n.awaitLocks(t)
+	n.awaitLocks(t, 1)
 	const batches = 12
 	for i := range batches {
 		working.Go(func() {
