@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,12 +75,9 @@ func lockBoth(dirs ...string) (locks dataLocks, err error) {
 		if data == "" {
 			continue
 		}
-		real, err := filepath.EvalSymlinks(data)
+		real, err := realPath(data)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("lock the data directory: %w", err), locks.release())
-		}
-		if real, err = filepath.Abs(real); err != nil {
-			return nil, errors.Join(err, locks.release())
 		}
 		if slices.Contains(locked, real) {
 			continue
@@ -107,14 +105,25 @@ func identity(c config.Config) string {
 	if c.Store != "" {
 		return c.Store.Place()
 	}
-	data, err := filepath.Abs(c.Data)
-	if err != nil {
-		data = c.Data
-	}
-	if real, err := filepath.EvalSymlinks(data); err == nil {
-		data = real
+	data, err := realPath(c.Data)
+	if err != nil { // it may not be there yet
+		data = cmp.Or(data, c.Data)
 	}
 	return filepath.Join(data, backupStore)
+}
+
+// realPath is the one name of a directory, from the root and without links. That it begins at the root comes first: the working directory may
+// itself be named by a link. An error with a path: it is absolute, and its links could not be followed.
+func realPath(name string) (string, error) {
+	absolute, err := filepath.Abs(name)
+	if err != nil {
+		return "", err
+	}
+	real, err := filepath.EvalSymlinks(absolute)
+	if err != nil {
+		return absolute, err
+	}
+	return real, nil
 }
 
 // checkThere refuses a data directory without an embedded store, which opening it would make, and a backup, which it would change.
