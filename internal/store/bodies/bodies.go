@@ -43,7 +43,8 @@
 //	Sweep                      batch               -                              -           nothing
 //
 // A batch that is lost with the machine is one that did not happen: each row's objects are right for the row before too, but for the deletions, which
-// therefore come after a barrier. Whoever sweeps beside others deletes what they delete; the mark's version says who was last.
+// therefore come after a barrier. Whoever sweeps beside others deletes what they delete; the mark's version says who was last. Where the store is shared, each
+// further object writes the draft's mark anew before its PUT, as each chunk does: others sweep what they have seen unchanged for long.
 //
 // A PUT may come after all of that, from a process that was frozen, or from a network that kept it. The process finds its draft swept,
 // and Discard dooms the body again. What comes after its process has ended, Collect finds: an object of which the store has no mark and no chunk 0 is nobody's

@@ -1,6 +1,7 @@
 package bodies_test
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,4 +49,43 @@ func testSweepByOwnClock(t *testing.T) {
 		}
 		st.Close()
 	}
+}
+
+// TestSweepBesideSlowWriter: a draft that another process is at work on is not swept, however long it takes in all.
+func TestSweepBesideSlowWriter(t *testing.T) {
+	t.Parallel()
+	for what, place := range map[string]bodies.Objects{"chunks": nil, "objects": &memory{}} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { testSweepBesideSlowWriter(t, place) })
+		})
+	}
+}
+
+func testSweepBesideSlowWriter(t *testing.T, place bodies.Objects) {
+	const life = time.Hour
+	st := open(t, vfs.NewMem())
+	o := bodies.Options{Store: st, Objects: place, Shared: true}
+	writer, sweeper := bodies.With(o), bodies.With(o)
+	if err := writer.Claim(t.Context()); errors.Is(err, bodies.ErrUnsettled) {
+		time.Sleep(time.Hour)
+	}
+	slow, given, content := writer.NewDraft(), writer.NewDraft(), octets(8*objectSize)
+	defer slow.Discard()
+	defer given.Discard()
+	write(t, given, content, len(content)) // and then nothing more
+	for n := range 8 {
+		write(t, slow, content[n*objectSize:][:objectSize], objectSize)
+		want := 0
+		if n == 4 {
+			want = 1 // the one that nothing comes for
+		}
+		if swept, err := sweeper.Sweep(t.Context(), life); swept != want || err != nil {
+			t.Errorf("%d drafts were swept when part %d had come, %v, want %d", swept, n, err, want)
+		}
+		time.Sleep(life / 4)
+	}
+	body := finish(t, st, slow, nil, "h")
+	slow.Committed()
+	checkContent(t, sweeper, body, content)
 }

@@ -55,7 +55,7 @@ func objectBody(key string) (id ID, ok bool) {
 var hasObjects = []byte{1}
 
 // send writes the part as an object, durably. Before the first one the mark is made durable, so whatever is in the object store is known to the
-// store. Before each other one the mark must still be there.
+// store. Before each other one the mark must still be as it was.
 func (d *Draft) send() error {
 	if err := d.s.claim(context.Background()); err != nil {
 		return fmt.Errorf("draft %s: %w", d.id, err)
@@ -71,27 +71,35 @@ func (d *Draft) send() error {
 	return nil
 }
 
+// markObjects makes the mark, durably, or makes sure that it is there. Where other nodes sweep too it is written anew, by which they see that somebody is
+// at work; that it is there is durable already.
 func (d *Draft) markObjects() error {
-	mark := keys.Draft(d.begun, d.id)
-	if !d.objects {
-		d.objects = true // also if the outcome is unknown
-		var b store.Batch
-		b.Create(mark, hasObjects)
-		result, err := d.s.st.Commit(context.Background(), &b)
-		d.mark = result.Version
-		return err
+	if d.objects && !d.s.shared {
+		return d.checkMark()
 	}
-	snap, err := d.s.st.Snapshot()
+	b := store.Batch{Lazy: d.objects}
+	b.Check(keys.Draft(d.begun, d.id), d.mark)
+	b.Put(keys.Draft(d.begun, d.id), hasObjects)
+	again := d.objects
+	d.objects = true // also if the outcome is unknown
+	result, err := d.s.st.Commit(context.Background(), &b)
+	if again && errors.Is(err, store.ErrConflict) {
+		return fmt.Errorf("it was swept: %w", err)
+	}
 	if err != nil {
 		return err
 	}
-	defer snap.Close()
-	if _, version, err := snap.Get(mark); errors.Is(err, store.ErrNotFound) || err == nil && version != d.mark {
-		return fmt.Errorf("it was swept: %w", store.ErrConflict)
-	} else if err != nil {
-		return err
-	}
+	d.mark = result.Version
 	return nil
+}
+
+// checkMark makes sure that the mark was not swept.
+func (d *Draft) checkMark() error {
+	version, err := store.VersionOf(d.s.st, keys.Draft(d.begun, d.id))
+	if err == nil && version != d.mark {
+		return fmt.Errorf("it was swept: %w", store.ErrConflict)
+	}
+	return err
 }
 
 // finishObjects writes the last object, if the body is too large for the store.
