@@ -65,6 +65,9 @@ const lockFormat = 1
 func (l *Lock) write(ctx context.Context) error {
 	key := keys.Maildrop(l.account)
 	number, epoch := l.m.lease.Epoch()
+	if epoch == store.Absent { // the lock would count for nobody
+		return fmt.Errorf("lock the maildrop of %s: the node is not one of the store's at the moment: %w", l.account, store.ErrUnavailable)
+	}
 	b := store.Batch{ID: store.NewBatchID(time.Now())}
 	held, err := l.look(&b, key, number, epoch)
 	if err != nil {
@@ -194,13 +197,15 @@ func (m *Mailboxes) FreeLocks(ctx context.Context) error {
 			continue
 		}
 		err := m.freeLock(ctx, account)
-		m.free(account)
+		m.mu.Lock()
+		if err == nil { // before a session here can have it, and leave it again
+			delete(m.left, account)
+		}
+		delete(m.locked, account)
+		m.mu.Unlock()
 		if err != nil {
 			return fmt.Errorf("end the lock of %s: %w", account, err)
 		}
-		m.mu.Lock()
-		delete(m.left, account)
-		m.mu.Unlock()
 	}
 	return nil
 }

@@ -146,6 +146,32 @@ func TestLockEndsWithItsNode(t *testing.T) {
 	})
 }
 
+// TestLockOfNoMember: a node that was taken for dead, and is not back yet, can lock nothing: nobody would mind its locks.
+func TestLockOfNoMember(t *testing.T) {
+	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*storetest.Line) {
+		lines[0].Cut.Store(true)
+		time.Sleep(time.Minute)
+		lines[0].Tear.Store(true)
+		lines[0].Cut.Store(false)
+		for !lines[0].Cut.Load() { // until it has learned that
+			time.Sleep(10 * time.Millisecond)
+		}
+		lines[0].Cut.Store(false)
+		if _, err := nodes[0].LockMaildrop(t.Context(), alice); !errors.Is(err, store.ErrUnavailable) {
+			t.Error("it locks a maildrop:", err)
+		}
+		time.Sleep(time.Minute)
+		lock, err := nodes[0].LockMaildrop(t.Context(), alice)
+		if err != nil {
+			t.Fatal("it is back, and cannot lock:", err)
+		}
+		if _, err := nodes[1].LockMaildrop(t.Context(), alice); !errors.Is(err, ErrLocked) {
+			t.Error("locked twice:", err)
+		}
+		lock.Unlock()
+	})
+}
+
 // TestLockThatWasLeft: what could not be unlocked keeps nobody of this node out, and others as long as the node lives.
 func TestLockThatWasLeft(t *testing.T) {
 	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*storetest.Line) {
