@@ -154,7 +154,9 @@ func (c *copier) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.resumed = version != store.Absent; !c.resumed {
+	// A mark alone tells nothing of what else is there: the reply to it was lost, or the process killed, before that was looked at.
+	c.resumed = len(m.last) > 0
+	if version == store.Absent {
 		m = mark{source: c.Source}
 		if err := checkEmpty(c.To); err != nil {
 			return err

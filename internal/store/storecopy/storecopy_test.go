@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -274,6 +275,26 @@ func (m *meddling) Commit(ctx context.Context, b *store.Batch) (store.Result, er
 	return m.Store.Commit(ctx, b)
 }
 
+// TestMarkAlone: what was written into a target before a copy that came no further than its mark is not the copy's to delete.
+func TestMarkAlone(t *testing.T) {
+	t.Parallel()
+	from, to := embedded(t), embedded(t)
+	commit(t, from, func(b *store.Batch) { b.Put([]byte("k"), []byte("v")) })
+	if _, err := Copy(t.Context(), Options{From: from, To: &breaking{to, 1}, Source: "one"}); !errors.Is(err, errBroken) {
+		t.Fatal(err)
+	}
+	if _, err := Copy(t.Context(), Options{From: from, To: &breaking{to, 1}, Source: "two"}); !errors.Is(err, ErrOtherSource) {
+		t.Error(err)
+	}
+	commit(t, to, func(b *store.Batch) { b.Put([]byte("account"), nil) })
+	if _, err := Copy(t.Context(), Options{From: from, To: to, Source: "one"}); !errors.Is(err, ErrTargetUsed) {
+		t.Error(err)
+	}
+	if found, want := content(t, to), map[string]string{"account": ""}; !maps.Equal(found, want) {
+		t.Errorf("the target holds %q", found)
+	}
+}
+
 // TestUsed: while a node shows that it is alive nothing is copied; the traces of one that was killed are no hindrance.
 func TestUsed(t *testing.T) {
 	t.Parallel()
@@ -288,10 +309,10 @@ func TestUsed(t *testing.T) {
 			time.Sleep(300 * time.Millisecond)
 		}
 	})
-	if _, err := Copy(t.Context(), o); !errors.Is(err, ErrUsed) {
+	if _, err := Copy(t.Context(), Options{From: from, To: to, Source: "s", watch: time.Minute}); !errors.Is(err, ErrUsed) {
 		t.Error(err)
 	}
-	if _, err := Copy(t.Context(), Options{From: to, To: from, Source: "s", watch: time.Second}); !errors.Is(err, ErrTargetUsed) {
+	if _, err := Copy(t.Context(), Options{From: to, To: from, Source: "s", watch: time.Minute}); !errors.Is(err, ErrTargetUsed) {
 		t.Error(err)
 	}
 	stop()
