@@ -223,7 +223,7 @@ func (s *Server) ExecAs(tb testing.TB, user, password, sql string) {
 	}
 }
 
-// Hold executes SQL and keeps its session, with the locks of its transaction, until release is called.
+// Hold executes SQL and keeps its session, with the locks of its transaction, until release is called, which rolls it back.
 func (s *Server) Hold(tb testing.TB, sql string, parameters ...string) (release func()) {
 	tb.Helper()
 	ctx := context.Background()
@@ -234,7 +234,10 @@ func (s *Server) Hold(tb testing.TB, sql string, parameters ...string) (release 
 	if _, err := c.Exec(ctx, sql).ReadAll(); err != nil {
 		tb.Fatalf("%s: %v", sql, err)
 	}
-	return func() { _ = c.Close(ctx) }
+	return func() {
+		_, _ = c.Exec(ctx, "ROLLBACK").ReadAll() // of the end of a session nothing tells when it is over
+		_ = c.Close(ctx)
+	}
 }
 
 // Query executes SQL and returns the first column.
