@@ -23,7 +23,8 @@ type attempt struct {
 	plan    *plan
 	writes  *writes
 	seq     int64
-	sent    bool // the second half
+	locking *request // of the keys that the group may change; nil if there are none
+	sent    bool     // the second half
 }
 
 func (a *attempt) run() error {
@@ -64,7 +65,8 @@ func (a *attempt) first() error {
 	living := &request{statement: alive, params: [][]byte{int8Param(a.w.id)}}
 	requests := []*request{{statement: begin}, living}
 	if len(keys) > 0 {
-		requests = append(requests, a.lock(keys))
+		a.locking = a.lock(keys)
+		requests = append(requests, a.locking)
 	}
 	if len(read) > 0 {
 		requests = append(requests, &request{statement: share, params: [][]byte{byteaList(read)}, row: a.locked.lockRow})
@@ -90,9 +92,19 @@ func (a *attempt) first() error {
 	return nil
 }
 
+// waitedFor returns the keys, one of which is what an attempt waited for in vain.
+func (a *attempt) waitedFor() []string {
+	changed, read := a.g.names()
+	if locked := a.locking == nil || a.locking.tag != ""; locked && !a.sent {
+		return read
+	}
+	return changed
+}
+
 // again locks the keys whose names are known only now, and draws and evaluates once more.
 func (a *attempt) again(ctx context.Context) error {
-	err := a.w.l.send(ctx, a.lock(a.plan.unlocked), &request{statement: numbers, row: a.locked.numbersRow})
+	a.locking = a.lock(a.plan.unlocked)
+	err := a.w.l.send(ctx, a.locking, &request{statement: numbers, row: a.locked.numbersRow})
 	if err == nil {
 		a.plan = evaluate(a.g, &a.locked)
 	}

@@ -25,6 +25,12 @@ func (o Options) WithLockWait(d time.Duration) Options {
 	return o
 }
 
+// WithIdleWait has the server wait for the second halves of transactions for so long.
+func (o Options) WithIdleWait(d time.Duration) Options {
+	o.idleWait = d
+	return o
+}
+
 // Waiting is how many batches no writer has taken yet.
 func (s *Store) Waiting() int {
 	s.queue.mu.Lock()

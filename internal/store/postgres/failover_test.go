@@ -30,6 +30,9 @@ func TestFailover(t *testing.T) {
 	if _, err := postgres.Open(postgres.Options{URL: standby.URL()}); err == nil || !strings.Contains(err.Error(), "read-only") {
 		t.Errorf("a store on the standby: %v", err)
 	}
+	if _, err := postgres.Migrate(t.Context(), standby.URL()); err == nil || !strings.Contains(err.Error(), "read-only") {
+		t.Errorf("something to be read only, on the standby: %v", err)
+	}
 	checkFindsPrimary(t, primary, standby)
 	log := &lines{}
 	s := openStore(t, postgres.Options{URL: url, Logger: log.logger(), ReopenPauses: quickPauses})

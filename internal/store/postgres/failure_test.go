@@ -136,7 +136,7 @@ func TestLostCommit(t *testing.T) {
 					n.proxy.next(how)
 				}
 				b := l.batch()
-				if i%2 == 1 { // so large that it is sent before the COMMIT is
+				if i%2 == 1 { // so large that it arrives in parts
 					b.batch.Put(fmt.Appendf(nil, "large/%d", i), make([]byte, 200<<10))
 				}
 				if err := l.commit(n, b); err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -45,22 +44,34 @@ func parse(url string) (*pgconn.Config, error) {
 	if err != nil {
 		return nil, errURL
 	}
-	if cfg.ValidateConnect == nil && several(cfg) {
-		cfg.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	if cfg.ValidateConnect == nil {
+		cfg.ValidateConnect = takesWrites
 	}
 	return cfg, nil
 }
 
-// several says whether more than one server is named. Any of them but the one that takes writes may lag behind: what was acknowledged would be missing
-// there. So the default is no longer that of libpq then.
-func several(cfg *pgconn.Config) bool {
-	return slices.ContainsFunc(cfg.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.Host != cfg.Host || f.Port != cfg.Port })
+// takesWrites looks at each server before it is used, unless the URL says which one to take. One that takes no writes may lag behind:
+// what was acknowledged would be missing there. A URL may name several, and so may a name that has several addresses.
+func takesWrites(ctx context.Context, c *pgconn.PgConn) error {
+	results, err := c.Exec(ctx, "SHOW transaction_read_only").ReadAll()
+	switch {
+	case code(err) != "": // an engine that has no such setting
+		return nil
+	case err != nil:
+		return err
+	case len(results) == 1 && len(results[0].Rows) == 1 && string(results[0].Rows[0][0]) == "on":
+		return &pgconn.PgError{Severity: "ERROR", Code: "25006", Message: "the server takes no writes"} // read_only_sql_transaction
+	}
+	return nil
 }
 
 // place names the store in logs and errors, without secrets.
 func place(cfg *pgconn.Config) string {
 	return fmt.Sprintf("%s:%d/%s", cfg.Host, cfg.Port, cfg.Database)
 }
+
+// lockWait is how long a statement waits for a lock, as settings say.
+const lockWait = 10 * time.Second
 
 // settings are what a session needs, if the server knows them.
 var settings = []string{
@@ -160,18 +171,8 @@ type request struct {
 	rows      int64                       // how many rows it spoke of
 }
 
-// flushOctets is how large a request is after which nothing is added to what waits to be sent: all of that would be copied to a larger place
-// to make room for the rest, and the server may begin.
-const flushOctets = 32 << 10
-
-func (r *request) size() (n int) {
-	for _, p := range r.params {
-		n += len(p)
-	}
-	return n
-}
-
-// send sends all requests in one go and reads the answers. The first error ends it: what follows was not executed.
+// send sends all requests in one go and reads the answers. The first error ends it: what follows was not executed. Nothing goes out
+// before all is ready: a node that is frozen in between would hold its locks, and no time-out of the server's counts then.
 func (l *link) send(ctx context.Context, requests ...*request) error {
 	p := l.conn.StartPipeline(ctx)
 	fresh := make([]bool, len(requests))
@@ -181,12 +182,6 @@ func (l *link) send(ctx context.Context, requests ...*request) error {
 			p.SendPrepare(s.name, s.sql, s.params)
 		}
 		p.SendQueryPrepared(r.statement.name, r.params, formats(len(r.params)), binaryFormat)
-		if r.size() >= flushOctets {
-			if err := p.Flush(); err != nil {
-				_ = p.Close()
-				return err
-			}
-		}
 	}
 	err := p.Sync()
 	for i, r := range requests {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"waybill/internal/store"
 	"waybill/internal/store/postgres"
@@ -21,9 +22,11 @@ func TestVersionTellsWhatWasAbsent(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			n := newNode(t, postgres.Options{Writers: 1})
+			o := postgres.Options{Writers: 1}.WithIdleWait(30 * time.Second)
+			n := newNode(t, o)
 			way := newProxy(t, fmt.Sprintf("127.0.0.1:%d", n.server.Port))
-			maker := openStore(t, postgres.Options{URL: n.server.URLAt(way.address(), pgtest.Password, n.schema), Writers: 1})
+			o.URL = n.server.URLAt(way.address(), pgtest.Password, n.schema)
+			maker := openStore(t, o)
 			remover := openStore(t, postgres.Options{URL: n.server.URL(n.schema)})
 
 			way.deaf.Lock()

@@ -109,7 +109,8 @@ type Options struct {
 	ReopenPauses []time.Duration
 
 	schemas  *schemas      // nil: those of this release
-	lockWait time.Duration // how long a statement waits for a lock; 0: as settings say
+	lockWait time.Duration // how long a statement waits for a lock; 0: 10 s
+	idleWait time.Duration // how long the server waits for the second half of a transaction; 0: 5 s
 }
 
 // Store is the engine. It implements store.Store.
@@ -192,6 +193,12 @@ func withDefaults(o Options) Options {
 	if o.Patience <= 0 {
 		o.Patience = 20 * time.Second
 	}
+	if o.lockWait <= 0 {
+		o.lockWait = lockWait
+	}
+	if o.idleWait <= 0 {
+		o.idleWait = idleWait
+	}
 	if len(o.ReopenPauses) == 0 {
 		o.ReopenPauses = []time.Duration{
 			100 * time.Millisecond, 300 * time.Millisecond, time.Second, 3 * time.Second,
@@ -206,7 +213,7 @@ func (s *Store) dialStore(ctx context.Context) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.o.lockWait > 0 {
+	if s.o.lockWait != lockWait {
 		err = l.exec(ctx, fmt.Sprintf("SET lock_timeout = %d", s.o.lockWait.Milliseconds()))
 	}
 	if err == nil {

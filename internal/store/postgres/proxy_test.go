@@ -31,6 +31,7 @@ const (
 	losesReply     // it reaches the server, and the reply is lost with the connection
 	losesIt        // it does not reach the server; the connection is lost on both sides
 	strands        // it does not reach the server, which never hears that the connection is lost
+	tears          // the server gets what comes before it, and then nothing more
 )
 
 func newProxy(t *testing.T, server string) *proxy {
@@ -69,17 +70,24 @@ func (p *proxy) accept() {
 	}
 }
 
+// commitBegins is in the Bind message for the statement of that name, from the unnamed portal.
+var commitBegins = []byte("\x00commit\x00")
+
 func (p *proxy) toServer(near, far net.Conn) {
 	buf := make([]byte, 1<<20)
-	for {
-		n, err := near.Read(buf)
+	kept := 0 // octets of the last read, in which it may begin
+	for torn := false; ; {
+		n, err := near.Read(buf[kept:])
 		if err != nil {
 			p.drop(near)
 			return
 		}
-		what := pass
-		// The Bind message for the statement of that name, from the unnamed portal.
-		if bytes.Contains(buf[:n], []byte("\x00commit\x00")) {
+		if torn {
+			continue
+		}
+		what, fresh, seen := pass, buf[kept:kept+n], buf[:kept+n]
+		at := bytes.Index(seen, commitBegins)
+		if at >= 0 {
 			what = p.decide()
 		}
 		switch what {
@@ -96,11 +104,17 @@ func (p *proxy) toServer(near, far net.Conn) {
 			p.mu.Lock()
 			p.silent[near] = true
 			p.mu.Unlock()
+		case tears:
+			fresh, torn = fresh[:max(0, at-kept)], true
 		}
-		if _, err := far.Write(buf[:n]); err != nil {
+		if _, err := far.Write(fresh); err != nil {
 			p.drop(near)
 			return
 		}
+		if kept = min(len(seen), len(commitBegins)-1); at >= 0 {
+			kept = 0
+		}
+		copy(buf, seen[len(seen)-kept:])
 	}
 }
 

@@ -43,6 +43,8 @@ type group struct {
 
 	named         int // for how many of the jobs names has found the names
 	changed, read []string
+
+	stuck []string // keys, one of which it has waited for in vain
 }
 
 // hold says who holds a key: a group that may change it, or how many that only read its version.

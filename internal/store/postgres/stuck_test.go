@@ -20,6 +20,10 @@ func TestForeignLock(t *testing.T) {
 	if err := put(n, "stuck"); err != nil {
 		t.Fatal(err)
 	}
+	shared, err := n.Commit(t.Context(), &store.Batch{Puts: []store.Put{{Key: []byte("shared")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	release := n.server.Hold(t, "BEGIN; SELECT key FROM waybill_kv WHERE key = 'stuck' FOR UPDATE", n.schema)
 	n.proxy.deaf.Lock() // the batches are to be one group: they wait behind one that gets no reply
 	var working sync.WaitGroup
@@ -39,6 +43,7 @@ func TestForeignLock(t *testing.T) {
 				want = store.ErrUnavailable
 			}
 			b.Put([]byte(key), nil)
+			b.Check([]byte("shared"), shared.Version) // which is not what is waited for
 			if _, err := n.Commit(t.Context(), b); !errors.Is(err, want) {
 				t.Errorf("%s: %v, want %v", key, err, want)
 			}
@@ -59,5 +64,28 @@ func TestForeignLock(t *testing.T) {
 	}
 	if err := put(n, "stuck"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTornSecondHalf: a node that is frozen while it sends what is to be written holds up others for no longer than a lock is waited for.
+func TestTornSecondHalf(t *testing.T) {
+	t.Parallel()
+	n := sharedNode(t, postgres.Options{Writers: 1})
+	other := openStore(t, postgres.Options{URL: n.server.URL(n.schema), Writers: 1}.WithLockWait(time.Second))
+	if err := put(n, "key"); err != nil {
+		t.Fatal(err)
+	}
+	n.proxy.next(tears)
+	torn := make(chan error, 1)
+	go func() { torn <- put(n, "key") }()
+	waitFor(t, "the half", func() bool { return !n.proxy.pending() })
+	if err := put(other, "key"); err != nil {
+		t.Errorf("another node: %v", err)
+	}
+	if err := <-torn; err != nil {
+		t.Errorf("the node that was frozen: %v", err)
+	}
+	if log := n.log.String(); log != "" {
+		t.Errorf("nothing was to be said: %s", log)
 	}
 }

@@ -14,10 +14,10 @@ import (
 const (
 	// attempts is how often a group is tried that others disturb.
 	attempts = 12
-	// idleTimeout is how long the server waits for the second half, while locks are held. A node that is frozen or cut off
+	// idleWait is how long the server waits for the second half, while locks are held. A node that is frozen or cut off
 	// between the halves must hold up the others for less than their lock_timeout, or what they want with those keys fails, and
 	// for less than a lease lasts, or nobody can take its work over.
-	idleTimeout = "5s"
+	idleWait = 5 * time.Second
 	// lockTimeout bounds the first half of a transaction, which may be cancelled.
 	lockTimeout = 30 * time.Second
 	// keepChanges is for how long a writer's changes can be read by other nodes; one that comes later sees a gap.
@@ -72,7 +72,7 @@ func (w *writer) connect(ctx context.Context) error {
 		_ = l.send(ctx, &request{statement: terminate, params: [][]byte{[]byte(nameOf(w.ghost))}})
 		w.ghost = 0
 	}
-	err = l.exec(ctx, fmt.Sprintf("SET application_name = '%s'; SET idle_in_transaction_session_timeout = '%s'", nameOf(id), idleTimeout))
+	err = l.exec(ctx, fmt.Sprintf("SET application_name = '%s'; SET idle_in_transaction_session_timeout = %d", nameOf(id), w.s.o.idleWait.Milliseconds()))
 	if code(err) == "42704" { // an engine that has no such setting
 		err = nil
 	}
@@ -132,24 +132,23 @@ func (w *writer) commit(g *group) {
 // isStuck says whether somebody sat on a key for too long.
 func isStuck(err error) bool { return code(err) == "55P03" }
 
-// commitEach brings the batches of a group to their ends one by one. Of those that want the same key as one that waited in vain
-// none waits again: others are behind them.
+// commitEach brings the batches of a group to their ends one by one. Of those that want, in the same way, a key of one that waited
+// in vain none waits again: others are behind them.
 func (w *writer) commitEach(g *group) {
-	stuck := map[string]error{} // keys of batches that waited in vain
+	stuck := map[string]error{} // keys that batches waited for in vain
 	for _, j := range g.jobs {
 		if err := j.wantsOneOf(stuck); err != nil {
 			j.done <- outcome{err: err}
 			continue
 		}
-		outcomes, err := w.persist(&group{jobs: []*job{j}, ranged: g.ranged})
+		alone := &group{jobs: []*job{j}, ranged: g.ranged}
+		outcomes, err := w.persist(alone)
 		if err == nil {
 			j.done <- outcomes[0]
 			continue
 		}
-		if isStuck(err) {
-			for _, key := range slices.Concat(j.keys, j.reads) {
-				stuck[key] = err
-			}
+		for _, key := range alone.stuck {
+			stuck[key] = err
 		}
 		j.done <- outcome{err: err}
 	}
@@ -195,6 +194,11 @@ func (w *writer) persist(g *group) ([]outcome, error) {
 				return nil, w.s.fail(err)
 			}
 		case isStuck(err): // somebody sits on a key of this group; the others' may be free
+			if disturbed == 0 && w.endTorn() {
+				disturbed++
+				continue
+			}
+			g.stuck = a.waitedFor()
 			return nil, unavailable(store.ErrUnavailable, err)
 		case atFault(err):
 			return nil, explain(err)
@@ -202,6 +206,15 @@ func (w *writer) persist(g *group) ([]outcome, error) {
 			return nil, w.s.fail(err)
 		}
 	}
+}
+
+// endTorn ends the sessions of writers that have sent a part of what they had to say and then, for long, nothing: their nodes are
+// frozen, or cut off. It tells whether there were any.
+func (w *writer) endTorn() bool {
+	ctx, cancel := context.WithTimeout(w.s.ctx, lockTimeout)
+	defer cancel()
+	r := &request{statement: endTorn, params: [][]byte{int8Param((w.s.o.lockWait / 2).Milliseconds())}}
+	return w.l.send(ctx, r) == nil && r.rows > 0 // an engine may not know of sessions
 }
 
 // ready sees to it that there is a connection.
