@@ -1,9 +1,9 @@
 package objects_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -14,49 +14,54 @@ import (
 	"waybill/internal/store/objects"
 )
 
-// line is a network of that many octets a second, which all requests share.
-type line struct {
-	mu   sync.Mutex
-	rate int
-}
-
-// pass has the request's body come by way of the line.
-func (l *line) pass(_ http.ResponseWriter, r *http.Request) bool {
-	r.Body = &onLine{r.Body, l}
-	return false
-}
-
-type onLine struct {
-	io.ReadCloser
-	l *line
-}
-
-func (o *onLine) Read(p []byte) (int, error) {
-	n, err := o.ReadCloser.Read(p[:min(len(p), 4<<10)])
-	o.l.mu.Lock()
-	defer o.l.mu.Unlock()
-	time.Sleep(time.Duration(n) * time.Second / time.Duration(o.l.rate))
-	return n, err
-}
-
-// TestSlowLine: many callers at once, whose objects together take longer than one request may, have them stored all the same, one after the other.
-func TestSlowLine(t *testing.T) {
+// TestWritesTakeTurns: of many writes at once so many are under way, which share the line; the others wait, and all are stored, however long that takes.
+func TestWritesTakeTurns(t *testing.T) {
 	t.Parallel()
-	b, p, _, _, _ := proxied(t) // a second for each request
-	p.Answer((&line{rate: 1 << 20}).pass)
-	const callers, size = 100, 20 << 10 // 2 s for all, and 0.3 s for as many as are under way
-	var failed atomic.Int64
-	var all sync.WaitGroup
+	b, p, _, _, _ := proxiedWith(t, func(o *objects.Options) { o.Timeout, o.QueueTime = time.Minute, time.Minute })
+	const callers, turns = 100, 16
+	full, next, stored := make(chan struct{}), make(chan struct{}), make(chan error, callers)
+	var mu sync.Mutex
+	var begun, underWay, most int
+	p.Answer(func(_ http.ResponseWriter, r *http.Request) bool {
+		mu.Lock()
+		begun, underWay = begun+1, underWay+1
+		most = max(most, underWay)
+		if begun == turns {
+			close(full)
+		}
+		mu.Unlock()
+		select {
+		case <-next:
+		case <-r.Context().Done():
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		underWay--
+		return false
+	})
 	for c := range callers {
-		all.Go(func() {
-			if b.Put(t.Context(), fmt.Sprint(c), octets(size)) != nil {
-				failed.Add(1)
-			}
-		})
+		go func() { stored <- b.Put(context.Background(), fmt.Sprint(c), octets(20<<10)) }()
 	}
-	all.Wait()
-	if n := failed.Load(); n > callers/10 {
-		t.Errorf("%d of %d writes failed", n, callers)
+	select {
+	case <-full:
+	case err := <-stored:
+		t.Fatal("a write ends before any was let through:", err)
+	}
+	for range callers { // one after the other
+		var err error
+		select {
+		case next <- struct{}{}:
+			err = <-stored
+		case err = <-stored:
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if most != turns {
+		t.Errorf("%d writes were under way at once, want %d", most, turns)
 	}
 }
 
