@@ -245,7 +245,7 @@ func TestNobodyWaits(t *testing.T) {
 	b := s3test.Open(t, o)
 	var asked atomic.Int64
 	p.Answer(func(http.ResponseWriter, *http.Request) bool { asked.Add(1); return false })
-	s.Freeze()
+	s.Freeze(t)
 	for range 1000 {
 		if err := b.Put(t.Context(), "a", octets(10)); !errors.Is(err, objects.ErrUnavailable) {
 			t.Fatal(err)

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,7 +26,10 @@ const (
 	Secret = "secret-of-the-tests"
 )
 
-const startTimeout = 30 * time.Second
+const (
+	startTimeout = 30 * time.Second
+	portsTried   = 5
+)
 
 // Server is a server and its data, which outlive its process: it may be stopped or killed, and started again.
 type Server struct {
@@ -37,6 +39,7 @@ type Server struct {
 	dir     string
 	wrapper []string // what the program is started by
 	process *exec.Cmd
+	ended   chan struct{} // closed when the process has ended
 	log     *os.File
 }
 
@@ -73,7 +76,7 @@ func NewSmall(tb testing.TB, size int64, buckets ...string) *Server {
 		tb.Skip("this system does not let a process have mounts of its own: unshare:", err)
 	}
 	// The server gets a file system that nobody else sees and that ends with it.
-	script := fmt.Sprintf(`mount -t tmpfs -o size=%d tmpfs "$0" && mkdir -p "$0"/meta %s && exec "$@"`, size, `"$0"/data/`+strings.Join(buckets, ` "$0"/data/`))
+	script := fmt.Sprintf(`mount -t tmpfs -o size=%d tmpfs "$0" && mkdir -p "$0"/meta "$0/data/${0##*/}" %s && exec "$@"`, size, `"$0"/data/`+strings.Join(buckets, ` "$0"/data/`))
 	return start(tb, func(data string) []string {
 		return []string{"unshare", "--mount", "--map-root-user", "sh", "-c", script, data}
 	}, buckets)
@@ -111,7 +114,7 @@ func Create(program string, wrap func(dir string) []string, buckets ...string) (
 }
 
 func (s *Server) create(buckets []string) error {
-	for _, name := range append([]string{"meta", "data"}, prefixed("data/", buckets)...) {
+	for _, name := range append([]string{"meta", "data", "data/" + s.mark()}, prefixed("data/", buckets)...) {
 		if err := os.MkdirAll(filepath.Join(s.dir, name), 0o700); err != nil {
 			return err
 		}
@@ -121,10 +124,15 @@ func (s *Server) create(buckets []string) error {
 		return err
 	}
 	s.log = log
-	if s.Port, err = freePort(); err != nil {
-		return err
+	for range portsTried {
+		if s.Port, err = freePort(); err != nil {
+			return err
+		}
+		if err = s.Start(); !errors.Is(err, errEnded) { // else somebody else may have taken the port
+			return err
+		}
 	}
-	return s.Start()
+	return err
 }
 
 func prefixed(with string, names []string) (all []string) {
@@ -152,49 +160,6 @@ func (s *Server) Address() string { return fmt.Sprintf("127.0.0.1:%d", s.Port) }
 
 // Endpoint is the server's URL.
 func (s *Server) Endpoint() *url.URL { return &url.URL{Scheme: "http", Host: s.Address()} }
-
-// Start starts the server and waits until it takes connections.
-func (s *Server) Start() error {
-	args := append(append([]string(nil), s.wrapper...), s.program, "--access", Access, "--secret", Secret, "--port", s.Address(), "--quiet", "--keep-alive",
-		"posix", "--sidecar", filepath.Join(s.dir, "meta"), filepath.Join(s.dir, "data")) // not every file system has extended attributes
-	s.process = exec.Command(args[0], args[1:]...)
-	s.process.Stdout, s.process.Stderr = s.log, s.log
-	if err := s.process.Start(); err != nil {
-		s.process = nil
-		return err
-	}
-	for until := time.Now().Add(startTimeout); ; time.Sleep(10 * time.Millisecond) {
-		c, err := net.Dial("tcp", s.Address())
-		if err == nil {
-			return c.Close()
-		}
-		if time.Now().After(until) {
-			said, _ := os.ReadFile(s.log.Name())
-			return fmt.Errorf("the server does not start: %w: %s", err, said)
-		}
-	}
-}
-
-// Stop lets the server end what it does. Kill does not.
-func (s *Server) Stop() { s.end(syscall.SIGTERM) }
-
-// Kill ends the server's process at once.
-func (s *Server) Kill() { s.end(syscall.SIGKILL) }
-
-// Freeze stops the process without ending it, until Thaw: it takes connections and answers nothing.
-func (s *Server) Freeze() { _ = s.process.Process.Signal(syscall.SIGSTOP) }
-
-// Thaw ends Freeze.
-func (s *Server) Thaw() { _ = s.process.Process.Signal(syscall.SIGCONT) }
-
-func (s *Server) end(how syscall.Signal) {
-	if s.process == nil {
-		return
-	}
-	_ = s.process.Process.Signal(how)
-	_ = s.process.Wait()
-	s.process = nil
-}
 
 // Remove ends the server and deletes its data.
 func (s *Server) Remove() {
