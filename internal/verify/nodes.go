@@ -48,6 +48,13 @@ func (v *verifier) lock(e store.Entry) {
 	}
 }
 
+// claiming looks at the mark that it is not yet sure whose the place of the objects is.
+func (v *verifier) claiming(e store.Entry) {
+	if len(e.Key) != len(keys.Claiming()) || len(e.Value) != 0 {
+		v.malformed(e)
+	}
+}
+
 // form looks at the form of the keys.
 func (v *verifier) form(e store.Entry) {
 	if len(e.Value) != 1 || e.Value[0] > layout.Current {

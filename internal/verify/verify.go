@@ -139,6 +139,7 @@ func (v *verifier) kinds() []kind {
 		{"maildrop/", v.lock, nil},
 		{"layout", v.form, nil},
 		{"copying", v.stranger, nil}, // nobody opens such a store to look
+		{"claiming", v.claiming, nil},
 		{"banned/", v.banned, nil},
 		{"known/", v.known, nil},
 		{"news/", v.news, nil},

@@ -189,7 +189,7 @@ func (f *fixture) open() {
 	f.st = st
 }
 
-// join makes the store one that nodes share, in which a POP3 session has a maildrop and an operator did something.
+// join makes the store one that nodes share, in which a POP3 session has a maildrop, an operator did something, and a place for objects is claimed.
 func (f *fixture) join() {
 	f.Helper()
 	l, err := lease.Join(f.Context(), lease.Options{Store: f.st})
@@ -203,7 +203,7 @@ func (f *fixture) join() {
 	if _, err := layout.Upgrade(f.Context(), f.st); err != nil {
 		f.Fatal(err)
 	}
-	f.change(func(b *store.Batch) error { b.Put(keys.Nudge(f.item.ID), nil); return nil })
+	f.change(func(b *store.Batch) error { b.Put(keys.Nudge(f.item.ID), nil); b.Put(keys.Claiming(), nil); return nil })
 }
 
 func (f *fixture) change(fill func(b *store.Batch) error) {

@@ -232,7 +232,9 @@ type Bodies struct {
 
 	claiming sync.Mutex
 	claimed  atomic.Bool // the place of the objects is this store's
-	settled  time.Time   // when what the place says will be believed; claiming guards it
+	// Since that version of the store's mark that another store may have the place yet, what the place says is believed from settled on; claiming guards both.
+	unsettled store.Version
+	settled   time.Time
 }
 
 // New returns the bodies in st, which are there as a whole.

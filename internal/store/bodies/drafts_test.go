@@ -68,7 +68,7 @@ func testSweepBesideSlowWriter(t *testing.T, place bodies.Objects) {
 	o := bodies.Options{Store: st, Objects: place, Shared: true}
 	writer, sweeper := bodies.With(o), bodies.With(o)
 	if err := writer.Claim(t.Context()); errors.Is(err, bodies.ErrUnsettled) {
-		time.Sleep(time.Hour)
+		time.Sleep(settling)
 	}
 	slow, given, content := writer.NewDraft(), writer.NewDraft(), octets(8*objectSize)
 	defer slow.Discard()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"waybill/internal/store"
+	"waybill/internal/store/keys"
 	"waybill/internal/store/objects"
 	"waybill/internal/store/secret"
 )
@@ -22,7 +23,8 @@ var (
 	// ErrForeign is for a place that another store uses: it would be taken for orphans, and deleted.
 	ErrForeign = errors.New("the place that bodies names belongs to another store; name another bucket or another prefix in it")
 	// ErrUnsettled is for a place of which another store may still say that it is its own.
-	ErrUnsettled = errors.New("the object store does not know If-None-Match, so whether another store takes the same place shows only after a while")
+	ErrUnsettled = errors.New("whether another store takes the same place shows only after a while, as the object store does not know If-None-Match, " +
+		"or the server ended before that was seen")
 	// errOwnerLost is for a place that says no more whose it is.
 	errOwnerLost = errors.New(`the object "` + ownerKey + `", which says whose the place is that bodies names, is gone, so nothing is deleted; ` +
 		"if no other store has mail there, restart the server, which makes it anew")
@@ -52,17 +54,19 @@ func (s *Bodies) claim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	asked := time.Now()
 	err = s.checkOwner(ctx, owner)
 	if errors.Is(err, objects.ErrNotFound) {
 		if err = s.createOwner(ctx, owner); err == nil {
+			asked = time.Now()
 			err = s.checkOwner(ctx, owner)
 		}
 	}
-	switch {
-	case err != nil:
+	if err == nil {
+		err = s.settle(ctx, asked)
+	}
+	if err != nil {
 		return unavailable(err)
-	case time.Now().Before(s.settled):
-		return fmt.Errorf("%w (%s): %w", ErrUnsettled, time.Until(s.settled).Round(time.Second), store.ErrUnavailable)
 	}
 	s.claimed.Store(true)
 	return nil
@@ -91,17 +95,51 @@ func (s *Bodies) checkOwner(ctx context.Context, owner []byte) error {
 }
 
 // createOwner makes the place this store's, unless it has become somebody's meanwhile, which is no error. Where the object store does not know "unless", the last of
-// those who found the place nobody's has it: that is known once all of them have written, which takes each two calls.
+// those who found the place nobody's has it: that is known once all of them have written, which takes each two calls. Until then a mark is in the store, durable
+// before anything is written, by which other processes that find its name know that too.
 func (s *Bodies) createOwner(ctx context.Context, owner []byte) error {
+	var b store.Batch
+	b.Put(keys.Claiming(), nil)
+	result, err := s.st.Commit(ctx, &b)
+	if err != nil {
+		return fmt.Errorf("who owns the objects: %w", err)
+	}
 	sure, err := s.objects.Create(ctx, ownerKey, owner)
 	if errors.Is(err, objects.ErrExists) {
 		sure, err = true, nil
 	}
-	s.settled = time.Time{}
+	s.unsettled, s.settled = result.Version, time.Now()
 	if !sure { // also after an error, which says nothing about what was written
-		s.settled = time.Now().Add(2*s.objects.CallTime() + s.objects.CallTime()/2) // a half for what a network keeps of a request that was given up
+		s.settled = s.settled.Add(s.settling())
 	}
 	return err
+}
+
+// settling is how long it takes until all have written who may have found the place nobody's; with a half call for what a network keeps of a request
+// that was given up.
+func (s *Bodies) settling() time.Duration { return 2*s.objects.CallTime() + s.objects.CallTime()/2 }
+
+// settle ends the claim of a place that said, when it was asked, that it is this store's. If another process has written that, since when is not
+// known: then it counts from now. Errors: ErrUnsettled; those of the store.
+func (s *Bodies) settle(ctx context.Context, asked time.Time) error {
+	for {
+		version, err := store.VersionOf(s.st, keys.Claiming())
+		if err != nil || version == store.Absent {
+			return err
+		}
+		if version != s.unsettled {
+			s.unsettled, s.settled = version, time.Now().Add(s.settling())
+		}
+		if asked.Before(s.settled) {
+			return fmt.Errorf("%w (%s): %w", ErrUnsettled, time.Until(s.settled).Round(time.Second), store.ErrUnavailable)
+		}
+		b := store.Batch{Lazy: true}
+		b.Check(keys.Claiming(), version)
+		b.Delete(keys.Claiming())
+		if _, err = s.st.Commit(ctx, &b); !errors.Is(err, store.ErrConflict) { // else another node was as far, or begins anew
+			return err
+		}
+	}
 }
 
 // owns asks afresh whether the place is this store's: what is to be deleted as an orphan is mail if it is another's. From one that is another's this store's

@@ -6,12 +6,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
+	"waybill/internal/store/keys"
 	"waybill/internal/store/objects"
 )
 
@@ -29,8 +31,8 @@ func (l late) Create(ctx context.Context, key string, data []byte) (bool, error)
 // TestClaimAtOnce: of two stores that find one place nobody's, one has it, and the other one knows.
 func TestClaimAtOnce(t *testing.T) {
 	t.Parallel()
-	bucket := newBucket(t)
-	one := bodies.With(bodies.Options{Store: open(t, vfs.NewMem()), Objects: bucket})
+	st, bucket := open(t, vfs.NewMem()), newBucket(t)
+	one := bodies.With(bodies.Options{Store: st, Objects: bucket})
 	two := bodies.With(bodies.Options{Store: open(t, vfs.NewMem()), Objects: late{bucket, func() {
 		if err := one.Claim(t.Context()); err != nil {
 			t.Error(err)
@@ -42,61 +44,88 @@ func TestClaimAtOnce(t *testing.T) {
 	if n, err := one.Collect(t.Context(), time.Hour); n != 0 || err != nil {
 		t.Error("the first store:", err)
 	}
+	if n := count(t, st, keys.Claiming()); n != 0 {
+		t.Error("the first store does not believe that it has the place")
+	}
 }
 
-// ignorant is an object store that writes whatever the condition; what blind callers read of the owner is that there is none.
-type ignorant struct {
-	bodies.Objects
-	blind *atomic.Bool
+// blind is a place that reads as nobody's until its owner is written: to a process that looked before others wrote.
+type blind struct {
+	*memory
+	looked atomic.Bool
 }
 
-func (i ignorant) Create(ctx context.Context, key string, data []byte) (bool, error) {
-	i.blind.Store(false)
-	return false, i.Put(ctx, key, data)
+func (b *blind) Create(ctx context.Context, key string, data []byte) (bool, error) {
+	b.looked.Store(true)
+	return b.memory.Create(ctx, key, data)
 }
 
-func (ignorant) CallTime() time.Duration { return 400 * time.Millisecond }
-
-func (i ignorant) Get(ctx context.Context, key string, into []byte) error {
-	if i.blind.Load() {
+func (b *blind) Get(ctx context.Context, key string, into []byte) error {
+	if !b.looked.Load() {
 		return objects.ErrNotFound
 	}
-	return i.Objects.Get(ctx, key, into)
+	return b.memory.Get(ctx, key, into)
 }
 
-// TestClaimUnsure: where the object store does not know the condition, nobody believes that the place is its own before all others have written who may.
+// settling is how long a claim of a place in a memory takes.
+const settling = 75 * time.Second
+
+// claims expects a claim to end so; nil is success.
+func claims(t *testing.T, who string, s *bodies.Bodies, want error) {
+	t.Helper()
+	err := s.Claim(t.Context())
+	if !errors.Is(err, want) || want != nil && !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("%s: %v, want %v", who, err, want)
+	}
+}
+
+// TestClaimUnsure: where the object store does not know the condition, nobody believes that the place is its own before all others have written who may:
+// neither who wrote the name, nor another process of the same store that finds it there.
 func TestClaimUnsure(t *testing.T) {
 	t.Parallel()
-	bucket := newBucket(t)
-	var stores []store.Store
-	var all []*bodies.Bodies
-	for range 2 {
-		blind := &atomic.Bool{}
-		blind.Store(true)
+	synctest.Test(t, func(t *testing.T) {
+		place, one, two := &memory{}, open(t, vfs.NewMem()), open(t, vfs.NewMem())
+		first := bodies.With(bodies.Options{Store: one, Objects: &blind{memory: place}, Shared: true})
+		winner := bodies.With(bodies.Options{Store: two, Objects: &blind{memory: place}})
+		claims(t, "the first store", first, bodies.ErrUnsettled)
+		again := bodies.With(bodies.Options{Store: one, Objects: place, Shared: true})
+		claims(t, "the first store's second node", again, bodies.ErrUnsettled)
+		time.Sleep(settling / 2)
+		claims(t, "the second store", winner, bodies.ErrUnsettled) // it writes over the first one
+		time.Sleep(settling / 2)
+		claims(t, "the first store, later", first, bodies.ErrForeign)
+		claims(t, "its second node, later", again, bodies.ErrForeign)
+		time.Sleep(settling/2 - 1)
+		claims(t, "the second store, a moment early", winner, bodies.ErrUnsettled)
+		time.Sleep(1)
+		claims(t, "the second store, in time", winner, nil)
+		enter(t, two, winner, nil, octets(200_000), "h")
+	})
+}
+
+// TestClaimGoesOn: a process that finds its store's name, and not that its claim was ended, waits as long as one that writes it; once one of them has
+// waited the others need not, nor later ones, until the store gets another place.
+func TestClaimGoesOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		st := open(t, vfs.NewMem())
-		stores = append(stores, st)
-		all = append(all, bodies.With(bodies.Options{Store: st, Objects: ignorant{bucket, blind}}))
-	}
-	for _, s := range all { // the second one writes over the first one
-		if err := s.Claim(t.Context()); !errors.Is(err, bodies.ErrUnsettled) || !errors.Is(err, store.ErrUnavailable) {
-			t.Error("at once:", err)
+		node := func(place bodies.Objects) *bodies.Bodies {
+			return bodies.With(bodies.Options{Store: st, Objects: place, Shared: true})
 		}
-	}
-	settled := func(s *bodies.Bodies) (err error) {
-		for until := time.Now().Add(20 * time.Second); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
-			if err = s.Claim(t.Context()); !errors.Is(err, bodies.ErrUnsettled) {
-				break
-			}
+		for _, place := range []*memory{{}, {}} {
+			claims(t, "a node that ends at once", node(place), bodies.ErrUnsettled)
+			time.Sleep(settling) // it does not come back
+			restarted, late := node(place), node(place)
+			claims(t, "the next one", restarted, bodies.ErrUnsettled)
+			time.Sleep(settling - 1)
+			claims(t, "the next one, a moment early", restarted, bodies.ErrUnsettled)
+			claims(t, "a late one", late, bodies.ErrUnsettled)
+			time.Sleep(1)
+			claims(t, "the next one, in time", restarted, nil)
+			claims(t, "the late one, after it", late, nil)
+			claims(t, "a new one", node(place), nil)
 		}
-		return err
-	}
-	if err := settled(all[0]); !errors.Is(err, bodies.ErrForeign) {
-		t.Error("the first store:", err)
-	}
-	if err := settled(all[1]); err != nil {
-		t.Error("the second store:", err)
-	}
-	enter(t, stores[1], all[1], nil, octets(200_000), "h")
+	})
 }
 
 // TestCollectAsksWhose: from a place that has lost its owner, or has become another store's, nothing is deleted.

@@ -39,6 +39,10 @@ func Doomed(id bodyID) []byte { return Draft(time.UnixMilli(0), id) }
 // AllDoomed is the range of these keys.
 func AllDoomed() (from, before []byte) { return Drafts(), DraftsBefore(time.UnixMilli(1)) }
 
+// Claiming is the key of the mark that this store's name was written, or is about to be, where its objects lie, and that another store's may yet
+// be written over it. It goes with a copy of the store, which has the same name.
+func Claiming() []byte { return []byte("claiming") }
+
 // Drafts begins the keys of all drafts' marks.
 func Drafts() []byte { return []byte("draft/") }
 

@@ -41,6 +41,7 @@
 //	sessions                                        counter                       trail        octets under session/
 //	layout                                          octet                         layout       in which form these keys are; none: 1
 //	copying                                         record                        storecopy    the store is only a part of another one as yet
+//	claiming                                        empty                         bodies       its name at the place of its objects may yet be overwritten
 //	nobody/                                         -                             -            never written: its watcher hears of reopenings only
 //
 // Numbers are big-endian with as many octets as the digit says. A * marks text that ends in 0x00 0x01, in which
