@@ -92,7 +92,7 @@ func nodeIn(t *testing.T, data string, minFree int64) *Node {
 	c.Hostname, c.Data = "mail.example.test", data
 	c.Listen.SMTP = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
 	c.Resolver.Servers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9")}
-	c.Limits.MinFree = minFree
+	c.Limits.MinFree, c.Limits.CommitTime = minFree, 0 // mail is refused for want of room only
 	c.Domains = []config.Domain{{Name: "example.test"}}
 	n, err := New(Options{Config: c, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -46,6 +46,7 @@ func startWith(t *testing.T, logger *slog.Logger, change func(*config.Config)) *
 		SMTP: somewhere(), Submission: somewhere(), Submissions: somewhere(), POP3: somewhere(), POP3S: somewhere(), HTTP: somewhere(),
 	}
 	c.Resolver.Servers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9")}
+	c.Limits.CommitTime = 0 // the disk of a busy machine may take longer
 	c.Domains = []config.Domain{{Name: "example.test"}}
 	if change != nil {
 		change(&c)
@@ -58,7 +59,7 @@ func startWith(t *testing.T, logger *slog.Logger, change func(*config.Config)) *
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := n.Shutdown(ctx); err != nil {
 			t.Error(err)
@@ -86,7 +87,7 @@ func connect(t *testing.T, address string, first []byte) *peer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * patience))
 	conn.Write(first)
 	return &peer{t, conn, bufio.NewReader(conn)}
 }
@@ -225,7 +226,7 @@ func awaitRules(t *testing.T, n *Node, rules ...string) {
 func awaitRefusals(t *testing.T, n *Node, many int) (told []string) {
 	t.Helper()
 	q := trail.Query{Network: netip.MustParsePrefix("127.0.0.1/32"), Since: time.Now().Add(-time.Minute), Until: time.Now().Add(time.Minute)}
-	for deadline := time.Now().Add(10 * time.Second); len(told) < many && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); len(told) < many && time.Now().Before(deadline); {
 		found, err := n.Visits(t.Context(), q)
 		if err != nil {
 			t.Fatal(err)
@@ -274,7 +275,7 @@ func TestMetricsAndHealth(t *testing.T) {
 		return slices.ContainsFunc(want, func(line string) bool { return !strings.Contains(body, line) })
 	}
 	_, body := get(t, web+"/metrics")
-	for deadline := time.Now().Add(10 * time.Second); missing(body) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); missing(body) && time.Now().Before(deadline); {
 		_, body = get(t, web+"/metrics")
 	}
 	for _, line := range want {
@@ -296,7 +297,7 @@ func TestMetricsAndHealth(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- n.Shutdown(ctx) }()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		status, body := get(t, web+"/healthz")
 		if status == http.StatusServiceUnavailable && body == "shutting down\n" {
 			break

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/smtp"
 	"os"
 	"strings"
@@ -84,13 +85,16 @@ func (n *Node) fetch(t *testing.T, login, password string) error {
 	return c.Quit(t.Context())
 }
 
-// soon waits for up to two seconds until something is so, and says how long it took.
+// patience is how long a busy machine may take for what is a matter of a second.
+const patience = 30 * time.Second
+
+// soon waits until something is so, and says how long it took.
 func soon(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	began := time.Now()
 	for !is() {
-		if time.Since(began) > 2*time.Second {
-			t.Errorf("after two seconds: %s", what)
+		if time.Since(began) > patience {
+			t.Errorf("after %v: %s", patience, what)
 			return
 		}
 		time.Sleep(20 * time.Millisecond)
@@ -128,7 +132,11 @@ func TestNodesBanTogether(t *testing.T) {
 		err := n.submit(t, login, "secret")
 		return err != nil && strings.Contains(err.Error(), "Too many failed logins from your address, try again after 60 minutes")
 	}
-	if !banned(two, "bob@example.test") { // the reply to the last guess came three seconds after it
+	soon(t, "the other node does not know of the ban", func() bool { // no login, which would make bob known
+		_, is := two.logins.Guard.Banned(loopback[0].Addr().Next(), "bob@example.test")
+		return is
+	})
+	if !banned(two, "bob@example.test") {
 		t.Error("the other node lets bob in")
 	}
 	if err := two.fetch(t, "bob@example.test", "secret"); err == nil {
@@ -149,31 +157,50 @@ func TestNodesBanTogether(t *testing.T) {
 func TestNodesKeepOneRateOnTheWire(t *testing.T) {
 	t.Parallel()
 	url := emptyDatabase(t)
-	rules := func(c *config.Config) { c.Limits.RatePerAddress = 0.05 } // three at once
+	rules := func(c *config.Config) { c.Limits.RatePerAddress = 0.034 } // two at once, and the next one after 29 seconds
 	nodes := []*Node{nodeAt(t, url, rules), nodeAt(t, url, rules)}
-	send := func(n *Node) error {
-		c, err := smtp.Dial(addressOf(n, "smtp"))
+	send := func(n *Node, from netip.Addr) error {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: from.AsSlice()}}
+		conn, err := d.DialContext(t.Context(), "tcp", addressOf(n, "smtp"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
+		defer conn.Close()
+		c, err := smtp.NewClient(conn, "")
+		if err != nil {
+			t.Fatal(err)
+		}
 		return c.Mail("stranger@elsewhere.test")
 	}
-	for i := range 3 {
-		if err := send(nodes[i%2]); err != nil {
-			t.Errorf("message %d: %v", i+1, err)
+	// The nodes know of each other's messages after a second, or later where the machine is busy; then another client tries, who leaves them more time.
+	from := loopback[0].Addr().Next()
+	for wait := 2 * time.Second; ; wait, from = 2*wait, from.Next() {
+		for i, n := range nodes {
+			if err := send(n, from); err != nil {
+				t.Errorf("message %d of %s: %v", i+1, from, err)
+			}
 		}
-	}
-	time.Sleep(3 * time.Second) // the others know after one, and 20 must go by before there is room for another message
-	for i, n := range nodes {
-		if err := send(n); err == nil || !strings.Contains(err.Error(), "Too many messages from 127.0.0.1: 0.05 a second are allowed") {
-			t.Errorf("one more at node %d: %v", i+1, err)
+		time.Sleep(wait)
+		taken := 0
+		for i, n := range nodes {
+			switch err := send(n, from); {
+			case err == nil:
+				taken++
+			case !strings.Contains(err.Error(), fmt.Sprintf("Too many messages from %s: 0.034 a second are allowed", from)):
+				t.Errorf("one more at node %d: %v", i+1, err)
+			}
+		}
+		if taken == 0 {
+			return
+		}
+		if wait > 10*time.Second {
+			t.Fatalf("%v after two messages %d nodes take one more", wait, taken)
 		}
 	}
 }
 
-// TestNodesHearOfChanges: what is changed at one node holds at the other within two seconds, though it remembers what was; and a
-// password that was changed at once.
+// TestNodesHearOfChanges: what is changed at one node soon holds at the other, though it remembers what was; and a password that was
+// changed at once.
 func TestNodesHearOfChanges(t *testing.T) {
 	t.Parallel()
 	ctx, url := t.Context(), emptyDatabase(t)

@@ -36,11 +36,11 @@ func TestShutdownStopsListeningEverywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- n.Shutdown(ctx) }()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		other, err := net.Dial("tcp", n.Listeners()[1].Addr.String())
 		if err != nil {
 			break // refused: it listens no more
