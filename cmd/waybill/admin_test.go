@@ -78,7 +78,7 @@ func TestManageDirectory(t *testing.T) {
 // TestManageQueue: what the server could not deliver is listed, held, released, retried, dropped and returned; and route
 // tells why without sending anything.
 func TestManageQueue(t *testing.T) {
-	refusing := freePort(t)
+	refusing := refusing(t)
 	s := newServer(t, fmt.Sprintf("[[route]]\ndomains = [\"away.test\"]\nvia = [%q]\n", refusing))
 	s.start()
 	s.expect(s.do(0, "route", testUser, "you@away.test"), refusing, `[[route]] for "away.test"`, "STARTTLS if it is offered")

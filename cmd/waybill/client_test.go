@@ -72,7 +72,7 @@ func TestSendTells(t *testing.T) {
 	if status != 1 || !strings.Contains(out, `"error":"the text is not UTF-8`) {
 		t.Errorf("an error before anybody is asked: %d %s%s", status, out, errOut)
 	}
-	out, errOut, status = waybill(t, "", "send", "--server", freePort(t), "--from", "me@a.test", "--to", "b@x.test", "--body", "x", "--json")
+	out, errOut, status = waybill(t, "", "send", "--server", refusing(t), "--from", "me@a.test", "--to", "b@x.test", "--body", "x", "--json")
 	if status != 75 || !json.Valid([]byte(out)) || !strings.Contains(errOut, "refused") {
 		t.Errorf("nobody listens: %d %s%s", status, out, errOut)
 	}

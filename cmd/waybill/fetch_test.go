@@ -229,7 +229,7 @@ func TestFetchLocalhost(t *testing.T) {
 	s := newPOP(t)
 	_, port, _ := net.SplitHostPort(s.addr)
 	for _, host := range []string{"localhost", "LocalHost", "mail.localhost"} {
-		_, errOut, status := waybill(t, "", "fetch", "--server", host+":"+port, "--resolver", freePort(t), "--user", "me@a.test", "--password-file", passwordFile(t))
+		_, errOut, status := waybill(t, "", "fetch", "--server", host+":"+port, "--resolver", refusing(t), "--user", "me@a.test", "--password-file", passwordFile(t))
 		if status != 0 || !strings.Contains(errOut, "2 messages retrieved") {
 			t.Errorf("%s: status %d, %s", host, status, errOut)
 		}
@@ -361,7 +361,7 @@ func TestDiscovered(t *testing.T) {
 		_, port, _ := net.SplitHostPort(address)
 		return port
 	}
-	down := port(freePort(t))
+	down := port(refusing(t))
 	names := dnstest.Start(t, strings.NewReplacer("DOWN", down, "POP3S", port(s.pop3s), "SUBMISSIONS", port(s.submissions)).Replace(`$ORIGIN test.
 _submissions._tcp.example SRV 0 0 DOWN mail.example
 _submissions._tcp.example SRV 1 0 SUBMISSIONS mail.example

@@ -27,7 +27,7 @@ func emptyDatabase(t *testing.T) string {
 // newServerOn is newServer on a database, whose tables it makes.
 func newServerOn(t *testing.T, url string) *server {
 	t.Helper()
-	s := configure(t, url, "")
+	s := configure(t, url, patient)
 	if out := s.do(0, "store", "migrate"); !strings.Contains(out, "the tables are made, with schema 1\n") || strings.Contains(out, secretInURL) {
 		t.Fatal(out)
 	}
@@ -73,7 +73,7 @@ func TestOneServerEachDataDirectory(t *testing.T) {
 	t.Parallel()
 	embedded := newServer(t, "")
 	embedded.start()
-	second := configure(t, emptyDatabase(t), "")
+	second := configure(t, emptyDatabase(t), patient)
 	text, err := os.ReadFile(second.config)
 	if err != nil {
 		t.Fatal(err)

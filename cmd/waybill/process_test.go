@@ -5,8 +5,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,10 +77,13 @@ const (
 	testPassword = "correct horse battery"
 )
 
+// patient lets a server go on where the disk of a busy machine takes long.
+const patient = "[limits]\ncommit_time = \"1m\"\n"
+
 // newServer writes a configuration with the further lines and creates the account; nothing runs yet.
 func newServer(t *testing.T, further string) *server {
 	t.Helper()
-	s := configure(t, "", further)
+	s := configure(t, "", patient+further)
 	s.addAccount(testUser)
 	return s
 }
@@ -174,26 +175,6 @@ func (s *server) stop() int {
 	s.process.Process.Signal(syscall.SIGTERM)
 	s.process.Wait()
 	return s.process.ProcessState.ExitCode()
-}
-
-func freePort(t *testing.T) string { t.Helper(); return freePorts(t, 1)[0] }
-
-// freePorts returns addresses with different ports. They are none that the system gives to whoever asks for any: what is free now will be so
-// when a server that ended starts again.
-func freePorts(t *testing.T, n int) (addresses []string) {
-	t.Helper()
-	for range 1000 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
-		if err != nil {
-			continue
-		}
-		defer l.Close()
-		if addresses = append(addresses, l.Addr().String()); len(addresses) == n {
-			return addresses
-		}
-	}
-	t.Fatal("no ports are free")
-	return nil
 }
 
 // syncBuffer is a buffer for a process's output that can be read while it is written.

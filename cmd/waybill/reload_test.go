@@ -40,7 +40,7 @@ func TestReload(t *testing.T) {
 	s.expect(s.do(0, "domain", "list"), "second.test")
 	s.expect(s.do(0, "route", testUser, "you@elsewhere.test"), "127.0.0.1:9")
 	s.do(0, "account", "add", "bob@second.test", "--password-stdin")
-	reload(strings.Replace(further, "[resolver]", "[limits]\nrecipients = 5\n[resolver]", 1), "changed=[limits]")
+	reload(strings.Replace(further, "[limits]\n", "[limits]\nrecipients = 5\n", 1), "changed=[limits]")
 	reload(further+"nonsense = 1\n", "it has mistakes")
 	s.expect(s.do(1, "domain", "list"), "there is no such key") // the commands read the file too
 	reload(string(text), "the configuration is reloaded\"")

@@ -91,7 +91,7 @@ func TestSendWhole(t *testing.T) {
 // TestSendSeveralDomains: without a server of one's own, that is a wrong command.
 func TestSendSeveralDomains(t *testing.T) {
 	t.Parallel()
-	_, errOut, status := waybill(t, "", "send", "--resolver", freePort(t), "--from", "me@a.test", "--to", "x@a.test", "--to", "y@b.test", "--body", "x")
+	_, errOut, status := waybill(t, "", "send", "--resolver", refusing(t), "--from", "me@a.test", "--to", "x@a.test", "--to", "y@b.test", "--body", "x")
 	if status != 2 || !strings.Contains(errOut, "several domains") || !strings.Contains(errOut, "--server") {
 		t.Errorf("status %d, %s", status, errOut)
 	}

@@ -160,7 +160,7 @@ func TestStoreCopyIsKilled(t *testing.T) {
 	embedded := newServer(t, "")
 	embedded.do(0, "import", testUser, "--mbox", bulkyMbox(t, messages))
 	database := emptyDatabase(t)
-	there := configure(t, database, "")
+	there := configure(t, database, patient)
 	there.do(0, "store", "migrate")
 	schema := schemaIn(t, database)
 	size := func() int64 {
@@ -172,7 +172,7 @@ func TestStoreCopyIsKilled(t *testing.T) {
 	}
 	to := copyAndKill(t, filepath.Join(embedded.dir, "data"), there.config, size)
 	there.expect(there.do(0, "verify"), fmt.Sprintf("no damage found (%d messages in mailboxes", messages))
-	back := configure(t, "", "")
+	back := configure(t, "", patient)
 	data := filepath.Join(back.dir, "data")
 	from := copyAndKill(t, there.config, data, func() int64 { return diskUse(data) })
 	back.expect(back.do(0, "verify"), fmt.Sprintf("no damage found (%d messages in mailboxes", messages))
@@ -232,7 +232,7 @@ func TestHalfCopiedStoreIsNotServed(t *testing.T) {
 	embedded := newServer(t, "")
 	embedded.do(0, "import", testUser, "--mbox", bulkyMbox(t, 500))
 	database := emptyDatabase(t)
-	there := configure(t, database, "")
+	there := configure(t, database, patient)
 	there.do(0, "store", "migrate")
 	schema := schemaIn(t, database)
 	release := databases.Get(t).Hold(t, "BEGIN; INSERT INTO waybill_kv (key, version, value) VALUES ('mail', 1, '')", schema) // it comes so far and no further
