@@ -16,7 +16,7 @@ import (
 
 // submit logs in under TLS, by STARTTLS or from the first byte, and sends messages on one session until the connection breaks.
 func (l *load) submit(server, worker string, implicit bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	insecure := &tls.Config{InsecureSkipVerify: true}
 	conn, err := net.Dial("tcp", server)
@@ -48,7 +48,7 @@ func idle(t *testing.T, address string, implicit bool) (greeting string, next fu
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(time.Minute))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	if implicit {
 		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
 	}

@@ -133,7 +133,7 @@ func TestLabIsKilled(t *testing.T) {
 	database := l.databaseAddress(t)
 	l.process.Process.Kill()
 	l.process.Wait()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		conn, err := net.Dial("tcp", database)
 		if err != nil {
 			return

@@ -3,6 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,7 +36,7 @@ func TestNodeFrozen(t *testing.T) {
 		return underDots+underChunks == len(ids)
 	})
 	began := time.Now()
-	sleeper.process.Process.Signal(syscall.SIGSTOP)
+	sleeper.freeze()
 	all := func() (ends, belate, under int) {
 		for _, h := range []*holding{dots, chunks} {
 			e, b, u := h.state()
@@ -62,6 +65,38 @@ func TestNodeFrozen(t *testing.T) {
 	for local, id := range ids {
 		c.hasOneOutcome(local, id)
 	}
+}
+
+// freeze stops the server's process, until it gets a SIGCONT, and waits until all of it stands.
+func (s *server) freeze() {
+	s.t.Helper()
+	if err := s.process.Process.Signal(syscall.SIGSTOP); err != nil {
+		s.t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); !s.stands(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatal("it does not stop")
+		}
+	}
+}
+
+// stands says whether each thread of the server is stopped; only Linux tells.
+func (s *server) stands() bool {
+	s.t.Helper()
+	if runtime.GOOS != "linux" {
+		return true
+	}
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.process.Process.Pid))
+	if err != nil || len(threads) == 0 {
+		s.t.Fatalf("%d has no threads: %v", s.process.Process.Pid, err)
+	}
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if _, state, _ := strings.Cut(string(stat), ") "); err == nil && !strings.HasPrefix(state, "T ") {
+			return false
+		}
+	}
+	return true
 }
 
 // hasOneOutcome wants a message to have been delivered once, as its waybill tells it, by the same words on every node.

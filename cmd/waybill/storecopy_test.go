@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"waybill/internal/store"
+	"waybill/internal/store/keys"
 	"waybill/internal/store/storecopy"
 )
 
@@ -57,14 +58,19 @@ type copied struct {
 	SHA256                          string
 }
 
-// copyAndKill copies, kills the process some times when so much is there as grown tells, and then copies to the end.
-func copyAndKill(t *testing.T, from, to string, grown func() int64) (r copied) {
+// copyAndKill copies, kills the process some times when so much is there as grown tells, and then copies to the end. The first time hold
+// keeps the copy from ending before it is killed; it may be nil.
+func copyAndKill(t *testing.T, from, to string, hold func() (release func()), grown func() int64) (r copied) {
 	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 4 {
+	for round := range 4 {
+		release := func() {}
+		if round == 0 && hold != nil {
+			release = hold()
+		}
 		cmd := exec.Command(path, "store", "copy", from, to, "--json")
 		var out bytes.Buffer
 		cmd.Stdout = &out
@@ -73,7 +79,7 @@ func copyAndKill(t *testing.T, from, to string, grown func() int64) (r copied) {
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
-		enough := grown() + 1 + rand.Int64N(1<<20)
+		enough := grown() + 64<<10 + rand.Int64N(1<<20)
 		alive := true
 		for alive && grown() < enough {
 			select {
@@ -86,6 +92,7 @@ func copyAndKill(t *testing.T, from, to string, grown func() int64) (r copied) {
 		if alive {
 			<-ended
 		}
+		release()
 		if cmd.ProcessState.Success() { // it was faster than the kill
 			return lastCopied(t, out.String())
 		}
@@ -152,6 +159,13 @@ func schemaIn(t *testing.T, database string) (parameter string) {
 	return "search_path=" + u.Query().Get("search_path")
 }
 
+// holdCopy keeps a copy into a database from writing a key behind most others, and so from ending, until release is called.
+func holdCopy(t *testing.T, schema string) (release func()) {
+	t.Helper()
+	sql := fmt.Sprintf(`BEGIN; INSERT INTO waybill_kv (key, version, value) VALUES ('\x%x', 1, '')`, keys.Octets(testUser))
+	return databases.Get(t).Hold(t, sql, schema)
+}
+
 // TestStoreCopyIsKilled: the copy of a store into a database, and the one back from there, are killed at random moments, go on, and
 // are whole in the end. What is half done no server serves.
 func TestStoreCopyIsKilled(t *testing.T) {
@@ -170,11 +184,12 @@ func TestStoreCopyIsKilled(t *testing.T) {
 		}
 		return n
 	}
-	to := copyAndKill(t, filepath.Join(embedded.dir, "data"), there.config, size)
+	hold := func() func() { return holdCopy(t, schema) }
+	to := copyAndKill(t, filepath.Join(embedded.dir, "data"), there.config, hold, size)
 	there.expect(there.do(0, "verify"), fmt.Sprintf("no damage found (%d messages in mailboxes", messages))
 	back := configure(t, "", patient)
 	data := filepath.Join(back.dir, "data")
-	from := copyAndKill(t, there.config, data, func() int64 { return diskUse(data) })
+	from := copyAndKill(t, there.config, data, nil, func() int64 { return diskUse(data) })
 	back.expect(back.do(0, "verify"), fmt.Sprintf("no damage found (%d messages in mailboxes", messages))
 	t.Logf("there: %+v\nback: %+v", to, from)
 	if to.Resumed == 0 || to.Repaired+from.Repaired > 0 || from.Keys != to.Keys || from.SHA256 != to.SHA256 {
@@ -235,7 +250,7 @@ func TestHalfCopiedStoreIsNotServed(t *testing.T) {
 	there := configure(t, database, patient)
 	there.do(0, "store", "migrate")
 	schema := schemaIn(t, database)
-	release := databases.Get(t).Hold(t, "BEGIN; INSERT INTO waybill_kv (key, version, value) VALUES ('mail', 1, '')", schema) // it comes so far and no further
+	release := holdCopy(t, schema)
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -244,10 +259,11 @@ func TestHalfCopiedStoreIsNotServed(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if len(databases.Get(t).Query(t, "SELECT key FROM waybill_kv WHERE key = 'copying'", schema)) > 0 {
-			break
-		}
+	begun := func() bool {
+		return len(databases.Get(t).Query(t, "SELECT key FROM waybill_kv WHERE key = 'copying'", schema)) > 0
+	}
+	for deadline := time.Now().Add(time.Minute); !begun() && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
