@@ -44,7 +44,7 @@ func TestNodeFrozen(t *testing.T) {
 		}
 		return ends, belate, under
 	}
-	c.until("another node takes over", takeoverTime+5*time.Second, func() bool { ends, _, _ := all(); return ends == len(ids) })
+	c.until("another node takes over", takeoverTime, func() bool { ends, _, _ := all(); return ends == len(ids) })
 	t.Logf("taken over after %s", time.Since(began).Round(10*time.Millisecond))
 	close(dots.goOn) // what is in the network's buffers arrives, and then it is the sleeper's turn at once
 	close(chunks.goOn)

@@ -208,8 +208,8 @@ func TestForged(t *testing.T) {
 
 // TestOnlyOneAddress: a machine that has only 127.0.0.1.
 func TestOnlyOneAddress(t *testing.T) {
-	n := newNetwork(0, true)
-	if err := n.open(sockets(receivers(0))); err != nil {
+	n, err := openTable(sockets(receivers(0)))
+	if err != nil {
 		t.Fatal(err)
 	}
 	l := &Lab{network: n, journal: newJournal(nil), logger: slog.New(slog.DiscardHandler)}
@@ -238,7 +238,7 @@ func TestRawSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	replies := bufio.NewReader(conn)
 	expect := func(want string) string {
 		t.Helper()
@@ -269,7 +269,7 @@ func TestRawSession(t *testing.T) {
 	id := strings.Fields(expect("250 2.0.0 "))[2]
 
 	// Delivery starts at the 250, not at QUIT.
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	err = l.journal.await(ctx, func(events []trail.Event) bool {
 		return slices.ContainsFunc(events, func(e trail.Event) bool { return e.Kind == trail.Filed })
@@ -293,7 +293,7 @@ func TestRawSession(t *testing.T) {
 // TestFollow: a lab that stays tells each further message by itself.
 func TestFollow(t *testing.T) {
 	l := start(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	stories := make(chan Story, 10)
 	go l.Follow(ctx, func(s Story) { stories <- s })

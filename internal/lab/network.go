@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 )
 
 // network maps the lab's addresses and standard ports to the sockets that this machine lets it have. The parts
@@ -39,8 +40,7 @@ const (
 // openNetwork opens all the sockets that the lab listens on, so that nobody else can take one in between.
 func openNetwork(tcp, udp []netip.AddrPort) (*network, error) {
 	if !wholeLoopback() {
-		n := newNetwork(0, true)
-		return n, n.open(tcp, udp)
+		return openTable(tcp, udp)
 	}
 	var err error
 	for offset := 0; offset <= lastOffset; offset = max(firstOffset, offset+offsetStep) {
@@ -50,6 +50,20 @@ func openNetwork(tcp, udp []netip.AddrPort) (*network, error) {
 		}
 	}
 	return nil, fmt.Errorf("every range of ports that the lab tries is in use (how many labs are running?); the last one: %w", err)
+}
+
+// tableTries bounds how often other ports are taken because somebody has one for UDP that was free for TCP.
+const tableTries = 20
+
+// openTable opens all the sockets on 127.0.0.1.
+func openTable(tcp, udp []netip.AddrPort) (n *network, err error) {
+	for range tableTries {
+		n = newNetwork(0, true)
+		if err = n.open(tcp, udp); !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	return n, err
 }
 
 // wholeLoopback says whether this machine has more of 127/8 than 127.0.0.1.

@@ -8,11 +8,13 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"waybill/internal/dns"
 	"waybill/internal/dns/dnstest"
 	"waybill/internal/mail"
 	"waybill/internal/smtp"
@@ -79,7 +81,8 @@ func TestRealSockets(t *testing.T) {
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(context.Background(), listener) }()
-	resolver := dnstest.Start(t, "b.test. IN MX 10 mx.b.test.\nmx.b.test. IN A 192.0.2.1\n").Client
+	names := dnstest.Start(t, "b.test. IN MX 10 mx.b.test.\nmx.b.test. IN A 192.0.2.1\n")
+	resolver := dns.NewClient(dns.ClientOptions{Servers: []netip.AddrPort{names.Addr}, Timeout: 20 * time.Second}) // a busy machine's
 	letter := []byte("Subject: large\r\n\r\n" + strings.Repeat(strings.Repeat("x", 76)+"\r\n.\r\n", 20000))
 	r := New(Options{
 		Hostname: "mail.a.test", Resolver: resolver,
