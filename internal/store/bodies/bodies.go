@@ -232,7 +232,7 @@ type Bodies struct {
 
 	claiming sync.Mutex
 	claimed  atomic.Bool // the place of the objects is this store's
-	// Since that version of the store's mark that another store may have the place yet, what the place says is believed from settled on; claiming guards both.
+	// The mark (keys.Claiming) that was seen last, and when what the place says will be believed if it is still there; claiming guards both.
 	unsettled store.Version
 	settled   time.Time
 }
