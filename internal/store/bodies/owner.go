@@ -104,6 +104,10 @@ func (s *Bodies) createOwner(ctx context.Context, owner []byte) error {
 	if err != nil {
 		return fmt.Errorf("who owns the objects: %w", err)
 	}
+	// The commit may have taken any time: it is looked at anew, so that between that and the write there are two calls.
+	if err := s.checkOwner(ctx, owner); err != nil && !errors.Is(err, objects.ErrNotFound) {
+		return err
+	}
 	sure, err := s.objects.Create(ctx, ownerKey, owner)
 	if errors.Is(err, objects.ErrExists) {
 		sure, err = true, nil

@@ -103,6 +103,44 @@ func TestClaimUnsure(t *testing.T) {
 	})
 }
 
+// stalled is a store that takes its time for the first batch which changes a key.
+type stalled struct {
+	store.Store
+	key  []byte
+	time time.Duration
+}
+
+func (s *stalled) Commit(ctx context.Context, b *store.Batch) (store.Result, error) {
+	if len(b.Puts) > 0 && string(b.Puts[0].Key) == string(s.key) {
+		time.Sleep(s.time)
+		s.time = 0
+	}
+	return s.Store.Commit(ctx, b)
+}
+
+// TestClaimStalled: a store that found a place nobody's, and was slow to note that, does not take it from one that has it by then.
+func TestClaimStalled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		place := &memory{}
+		one := bodies.With(bodies.Options{Store: open(t, vfs.NewMem()), Objects: place})
+		slow := &stalled{Store: open(t, vfs.NewMem()), key: keys.Claiming(), time: 2 * settling}
+		two := bodies.With(bodies.Options{Store: slow, Objects: place})
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			claims(t, "the slow store", two, bodies.ErrForeign)
+		}()
+		synctest.Wait() // it has looked
+		claims(t, "the other one", one, bodies.ErrUnsettled)
+		time.Sleep(settling)
+		claims(t, "the other one, in time", one, nil)
+		<-ended
+		claims(t, "the slow store, later", two, bodies.ErrForeign)
+		claims(t, "the other one, later", one, nil)
+	})
+}
+
 // TestClaimGoesOn: a process that finds its store's name, and not that its claim was ended, waits as long as one that writes it; once one of them has
 // waited the others need not, nor later ones, until the store gets another place.
 func TestClaimGoesOn(t *testing.T) {
