@@ -108,8 +108,8 @@ func allStopped(pid int) (bool, error) {
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 	for _, thread := range threads {
 		stat, err := os.ReadFile(thread)
-		if err != nil {
-			return false, err
+		if err != nil { // it has ended
+			continue
 		}
 		if _, state, ok := bytes.Cut(stat, []byte(") ")); !ok || len(state) == 0 || state[0] != 'T' { // the name before has no such thing in it
 			return false, nil
