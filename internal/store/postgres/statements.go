@@ -77,10 +77,10 @@ var (
 
 	impatient = statement{"impatient", "SET LOCAL lock_timeout = '2s'", nil}
 
-	// endTorn ends the sessions of writers that have waited for so many milliseconds for the rest of what they are to do. No time-out of
-	// the server's counts then: they are not idle.
+	// endTorn ends the sessions of writers that have waited for so many milliseconds for the rest of what they are to do, or for
+	// somebody to take their answer. No time-out of the server's counts then: they are not idle.
 	endTorn = statement{"end_torn", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()" +
-		" AND application_name LIKE 'waybill writer %' AND state = 'active' AND wait_event = 'ClientRead'" +
+		" AND application_name LIKE 'waybill writer %' AND state = 'active' AND wait_event IN ('ClientRead', 'ClientWrite')" +
 		" AND state_change < clock_timestamp() - $1 * interval '1 ms'", []uint32{oidInt8}}
 
 	terminate = statement{"terminate", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1",

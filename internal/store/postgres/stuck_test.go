@@ -67,25 +67,45 @@ func TestForeignLock(t *testing.T) {
 	}
 }
 
-// TestTornSecondHalf: a node that is frozen while it sends what is to be written holds up others for no longer than a lock is waited for.
-func TestTornSecondHalf(t *testing.T) {
+// TestTornHalves: a node that is frozen while it sends what is to be written, or while it is sent what it asked for, holds up others for
+// no longer than a lock is waited for.
+func TestTornHalves(t *testing.T) {
 	t.Parallel()
-	n := sharedNode(t, postgres.Options{Writers: 1})
-	other := openStore(t, postgres.Options{URL: n.server.URL(n.schema), Writers: 1}.WithLockWait(time.Second))
-	if err := put(n, "key"); err != nil {
-		t.Fatal(err)
-	}
-	n.proxy.next(tears)
-	torn := make(chan error, 1)
-	go func() { torn <- put(n, "key") }()
-	waitFor(t, "the half", func() bool { return !n.proxy.pending() })
-	if err := put(other, "key"); err != nil {
-		t.Errorf("another node: %v", err)
-	}
-	if err := <-torn; err != nil {
-		t.Errorf("the node that was frozen: %v", err)
-	}
-	if log := n.log.String(); log != "" {
-		t.Errorf("nothing was to be said: %s", log)
+	for _, c := range []struct {
+		waits  string
+		keys   int // of the batch
+		freeze func(n *node) (thaw func())
+	}{
+		{"ClientRead", 1, func(n *node) func() { n.proxy.next(tears); return func() {} }},
+		{"ClientWrite", 40_000, func(n *node) func() { n.proxy.deaf.Lock(); return n.proxy.deaf.Unlock }},
+	} {
+		t.Run(c.waits, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t, postgres.Options{Writers: 1})
+			other := openStore(t, postgres.Options{URL: n.server.URL(n.schema), Writers: 1}.WithLockWait(3*time.Second))
+			var made, changed store.Batch
+			for i := range c.keys {
+				key := fmt.Appendf(nil, "%0100d", i) // so that the answer does not fit into what networks keep
+				made.Put(key, nil)
+				changed.Put(key, []byte("x"))
+			}
+			if _, err := n.Commit(t.Context(), &made); err != nil {
+				t.Fatal(err)
+			}
+			thaw := c.freeze(n)
+			torn := commitLater(t, n, &changed)
+			waitFor(t, "the half", func() bool {
+				const writer = "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'waybill writer%' AND state = 'active' AND wait_event = "
+				return len(n.server.Query(t, writer+"'"+c.waits+"'")) == 1
+			})
+			if _, err := other.Commit(t.Context(), &store.Batch{Puts: made.Puts[:1]}); err != nil {
+				t.Errorf("another node: %v", err)
+			}
+			thaw()
+			<-torn
+			if log := n.log.String(); log != "" {
+				t.Errorf("nothing was to be said: %s", log)
+			}
+		})
 	}
 }

@@ -132,8 +132,8 @@ func (w *writer) commit(g *group) {
 // isStuck says whether somebody sat on a key for too long.
 func isStuck(err error) bool { return code(err) == "55P03" }
 
-// commitEach brings the batches of a group to their ends one by one. Of those that want, in the same way, a key of one that waited
-// in vain none waits again: others are behind them.
+// commitEach brings the batches of a group to their ends one by one. The server does not say which key somebody sits on: so of those
+// that want any key which a batch before may have waited for in vain none waits again, as others are behind them.
 func (w *writer) commitEach(g *group) {
 	stuck := map[string]error{} // keys that batches waited for in vain
 	for _, j := range g.jobs {
@@ -167,6 +167,7 @@ func (j *job) wantsOneOf(keys map[string]error) error {
 // persist tries a group until its outcome is known.
 func (w *writer) persist(g *group) ([]outcome, error) {
 	var disturbed, lost int
+	looked := false // for torn sessions
 	for {
 		if err := w.ready(); err != nil {
 			return nil, w.s.fail(err)
@@ -194,8 +195,8 @@ func (w *writer) persist(g *group) ([]outcome, error) {
 				return nil, w.s.fail(err)
 			}
 		case isStuck(err): // somebody sits on a key of this group; the others' may be free
-			if disturbed == 0 && w.endTorn() {
-				disturbed++
+			if !looked && w.endTorn() {
+				looked = true
 				continue
 			}
 			g.stuck = a.waitedFor()
@@ -208,8 +209,8 @@ func (w *writer) persist(g *group) ([]outcome, error) {
 	}
 }
 
-// endTorn ends the sessions of writers that have sent a part of what they had to say and then, for long, nothing: their nodes are
-// frozen, or cut off. It tells whether there were any.
+// endTorn ends the sessions of writers that have sent a part of what they had to say and then, for long, nothing, or that take no
+// answer: their nodes are frozen, or cut off. It tells whether there were any.
 func (w *writer) endTorn() bool {
 	ctx, cancel := context.WithTimeout(w.s.ctx, lockTimeout)
 	defer cancel()
