@@ -61,6 +61,9 @@
 // COMMIT, which the server sends when somebody cancelled its wait for a standby. Only if the question cannot be asked either the
 // caller gets ErrUnknown. A COMMIT is never cancelled.
 //
+// A node that is frozen, or cut off, while it holds locks does so for some seconds: between the halves the server ends its session
+// (idle_in_transaction_session_timeout); if it was frozen while a half or its answer was under way, whoever waits for a lock in vain does.
+//
 // Any other failure (no connection, a read-only server, a full disk, a timeout) makes the store unavailable: batches and
 // snapshots are refused, one line in the log says why and what to do, and the keeper tries until a commit succeeds.
 //
