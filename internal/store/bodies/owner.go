@@ -104,11 +104,7 @@ func (s *Bodies) createOwner(ctx context.Context, owner []byte) error {
 	if err != nil {
 		return fmt.Errorf("who owns the objects: %w", err)
 	}
-	// The commit may have taken any time: it is looked at anew, so that between that and the write there are two calls.
-	if err := s.checkOwner(ctx, owner); err != nil && !errors.Is(err, objects.ErrNotFound) {
-		return err
-	}
-	sure, err := s.objects.Create(ctx, ownerKey, owner)
+	sure, err := s.writeOwner(ctx, owner)
 	if errors.Is(err, objects.ErrExists) {
 		sure, err = true, nil
 	}
@@ -117,6 +113,19 @@ func (s *Bodies) createOwner(ctx context.Context, owner []byte) error {
 		s.settled = s.settled.Add(s.settling())
 	}
 	return err
+}
+
+// writeOwner looks once more, as the commit of the mark may have taken any time, and writes: both within two calls, or it gives up.
+func (s *Bodies) writeOwner(ctx context.Context, owner []byte) (sure bool, err error) {
+	within, cancel := context.WithTimeout(ctx, 2*s.objects.CallTime())
+	defer cancel()
+	if err = s.checkOwner(within, owner); err == nil || errors.Is(err, objects.ErrNotFound) {
+		sure, err = s.objects.Create(within, ownerKey, owner)
+	}
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", objects.ErrUnavailable, err)
+	}
+	return sure, err
 }
 
 // settling is how long it takes until all have written who may have found the place nobody's; with a half call for what a network keeps of a request

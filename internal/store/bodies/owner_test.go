@@ -141,6 +141,48 @@ func TestClaimStalled(t *testing.T) {
 	})
 }
 
+// slow is a place that answers late.
+type slow struct {
+	*memory
+	get, create time.Duration
+}
+
+func (s *slow) Get(ctx context.Context, key string, into []byte) error {
+	err := s.memory.Get(ctx, key, into)
+	time.Sleep(s.get)
+	return err
+}
+
+func (s *slow) Create(ctx context.Context, key string, data []byte) (bool, error) {
+	select {
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case <-time.After(s.create):
+		return s.memory.Create(ctx, key, data)
+	}
+}
+
+// TestClaimSlowly: who is answered so late that another store may have the place by now does not write.
+func TestClaimSlowly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		place := &memory{}
+		one := bodies.With(bodies.Options{Store: open(t, vfs.NewMem()), Objects: place})
+		two := bodies.With(bodies.Options{Store: open(t, vfs.NewMem()), Objects: &slow{place, 19 * time.Second, 59 * time.Second}})
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			claims(t, "the slow one", two, objects.ErrUnavailable)
+		}()
+		time.Sleep(20 * time.Second) // it has looked twice, the second time just now
+		claims(t, "the other one", one, bodies.ErrUnsettled)
+		time.Sleep(settling)
+		claims(t, "the other one, in time", one, nil)
+		<-ended
+		claims(t, "the slow one, later", two, bodies.ErrForeign)
+	})
+}
+
 // TestClaimGoesOn: a process that finds its store's name, and not that its claim was ended, waits as long as one that writes it; once one of them has
 // waited the others need not, nor later ones, until the store gets another place.
 func TestClaimGoesOn(t *testing.T) {
