@@ -44,5 +44,8 @@ func (s *Store) Newest(ctx context.Context) (newest store.Version, err error) {
 	if err == nil { // not in one go: what is locked must be seen as it is after the version was read
 		err = l.send(ctx, &request{statement: idle})
 	}
+	if isStuck(err) && s.endTorn(l) {
+		err = l.send(ctx, &request{statement: idle})
+	}
 	return newest, explain(err)
 }

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -71,21 +72,33 @@ func TestForeignLock(t *testing.T) {
 // no longer than a lock is waited for.
 func TestTornHalves(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
+	sends := func(n *node) func() { n.proxy.next(tears); return func() {} }
+	isSent := func(n *node) func() { n.proxy.deaf.Lock(); return n.proxy.deaf.Unlock }
+	commits := func(other *postgres.Store, b *store.Batch) error {
+		_, err := other.Commit(context.Background(), b)
+		return err
+	}
+	copies := func(other *postgres.Store, _ *store.Batch) error {
+		_, err := other.Newest(context.Background())
+		return err
+	}
+	for what, c := range map[string]struct {
 		waits  string
 		keys   int // of the batch
 		freeze func(n *node) (thaw func())
+		other  func(*postgres.Store, *store.Batch) error
 	}{
-		{"ClientRead", 1, func(n *node) func() { n.proxy.next(tears); return func() {} }},
-		{"ClientWrite", 40_000, func(n *node) func() { n.proxy.deaf.Lock(); return n.proxy.deaf.Unlock }},
+		"sends":                        {"ClientRead", 1, sends, commits},
+		"sends, and a store is copied": {"ClientRead", 1, sends, copies},
+		"is sent":                      {"ClientWrite", 10_000, isSent, commits},
 	} {
-		t.Run(c.waits, func(t *testing.T) {
+		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			n := newNode(t, postgres.Options{Writers: 1})
 			other := openStore(t, postgres.Options{URL: n.server.URL(n.schema), Writers: 1}.WithLockWait(3*time.Second))
 			var made, changed store.Batch
 			for i := range c.keys {
-				key := fmt.Appendf(nil, "%0100d", i) // so that the answer does not fit into what networks keep
+				key := fmt.Appendf(nil, "%02000d", i) // so that the answer does not fit into what networks keep
 				made.Put(key, nil)
 				changed.Put(key, []byte("x"))
 			}
@@ -98,7 +111,7 @@ func TestTornHalves(t *testing.T) {
 				const writer = "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'waybill writer%' AND state = 'active' AND wait_event = "
 				return len(n.server.Query(t, writer+"'"+c.waits+"'")) == 1
 			})
-			if _, err := other.Commit(t.Context(), &store.Batch{Puts: made.Puts[:1]}); err != nil {
+			if err := c.other(other, &store.Batch{Puts: made.Puts[:1]}); err != nil {
 				t.Errorf("another node: %v", err)
 			}
 			thaw()

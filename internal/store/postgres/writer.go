@@ -195,7 +195,7 @@ func (w *writer) persist(g *group) ([]outcome, error) {
 				return nil, w.s.fail(err)
 			}
 		case isStuck(err): // somebody sits on a key of this group; the others' may be free
-			if !looked && w.endTorn() {
+			if !looked && w.s.endTorn(w.l) {
 				looked = true
 				continue
 			}
@@ -210,12 +210,12 @@ func (w *writer) persist(g *group) ([]outcome, error) {
 }
 
 // endTorn ends the sessions of writers that have sent a part of what they had to say and then, for long, nothing, or that take no
-// answer: their nodes are frozen, or cut off. It tells whether there were any.
-func (w *writer) endTorn() bool {
-	ctx, cancel := context.WithTimeout(w.s.ctx, lockTimeout)
+// answer: their nodes are frozen, or cut off. It tells whether there were any. Who has waited for a lock in vain calls it.
+func (s *Store) endTorn(l *link) bool {
+	ctx, cancel := context.WithTimeout(s.ctx, lockTimeout)
 	defer cancel()
-	r := &request{statement: endTorn, params: [][]byte{int8Param((w.s.o.lockWait / 2).Milliseconds())}}
-	return w.l.send(ctx, r) == nil && r.rows > 0 // an engine may not know of sessions
+	r := &request{statement: endTorn, params: [][]byte{int8Param((s.o.lockWait / 2).Milliseconds())}}
+	return l.send(ctx, r) == nil && r.rows > 0 // an engine may not know of sessions
 }
 
 // ready sees to it that there is a connection.
