@@ -216,16 +216,21 @@ func (s *senders) await(c *nodes, more int) {
 	c.until(fmt.Sprintf("%d messages acknowledged", until), 2*patienceOfPeers, func() bool { return s.count() >= until })
 }
 
-// handInAt hands in messages of one name at one node only and wants them to be taken.
+// handInAt hands in messages of one name at one node only and wants them to be taken; a node that joins the others just now may ask to
+// come again.
 func (s *senders) handInAt(m *member, n int, name string, to audience) (names map[string]bool) {
 	s.t.Helper()
 	names = map[string]bool{}
-	x := &courier{s: s, at: slices.Index(s.to, m.smtp)}
+	here := slices.Index(s.to, m.smtp)
+	x := &courier{s: s, at: here}
 	defer x.close()
 	for i := range n {
 		name := fmt.Sprintf("%s-%d", name, i)
-		if !x.handIn(name, to(name)) {
-			s.t.Fatalf("%s was not taken", name)
+		for until := time.Now().Add(takeoverTime); !x.handIn(name, to(name)); time.Sleep(100 * time.Millisecond) {
+			if time.Now().After(until) {
+				s.t.Fatalf("%s was not taken", name)
+			}
+			x.at = here // not at the next one
 		}
 		names[name] = true
 	}
