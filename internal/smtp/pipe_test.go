@@ -63,6 +63,13 @@ func (h *half) close() {
 	h.changed.Broadcast()
 }
 
+// discard forgets what was not read: who has closed a connection reads nothing more from it.
+func (h *half) discard() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.buf.Reset()
+}
+
 func (h *half) setDeadline(t time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -95,7 +102,7 @@ func memPipe() (near, far *memConn) {
 
 func (c *memConn) Read(p []byte) (int, error)         { return c.in.read(p) }
 func (c *memConn) Write(p []byte) (int, error)        { return c.out.write(p) }
-func (c *memConn) Close() error                       { c.in.close(); c.out.close(); return nil }
+func (c *memConn) Close() error                       { c.in.close(); c.in.discard(); c.out.close(); return nil }
 func (c *memConn) LocalAddr() net.Addr                { return c.addr }
 func (c *memConn) RemoteAddr() net.Addr               { return c.addr }
 func (c *memConn) SetDeadline(t time.Time) error      { return c.SetReadDeadline(t) }
