@@ -82,6 +82,9 @@ func TestTornHalves(t *testing.T) {
 		_, err := other.Newest(context.Background())
 		return err
 	}
+	sweeps := func(other *postgres.Store, _ *store.Batch) error {
+		return other.SweepLater(context.Background(), 2*time.Hour)
+	}
 	for what, c := range map[string]struct {
 		waits  string
 		keys   int // of the batch
@@ -90,6 +93,7 @@ func TestTornHalves(t *testing.T) {
 	}{
 		"sends":                        {"ClientRead", 1, sends, commits},
 		"sends, and a store is copied": {"ClientRead", 1, sends, copies},
+		"sends, and is taken for dead": {"ClientRead", 1, sends, sweeps},
 		"is sent":                      {"ClientWrite", 10_000, isSent, commits},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -113,6 +117,7 @@ func TestTornHalves(t *testing.T) {
 			})
 			if err := c.other(other, &store.Batch{Puts: made.Puts[:1]}); err != nil {
 				t.Errorf("another node: %v", err)
+				n.proxy.cutAll() // else nothing would end it
 			}
 			thaw()
 			<-torn
