@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"waybill/internal/config"
 	"waybill/internal/directory"
 	"waybill/internal/guard"
@@ -29,6 +27,7 @@ import (
 	"waybill/internal/store/keys"
 	"waybill/internal/store/lease"
 	"waybill/internal/store/pebble"
+	"waybill/internal/store/pebble/pebbletest"
 	"waybill/internal/trail"
 )
 
@@ -50,13 +49,16 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	st, err := pebble.Open(pebble.Options{Dir: "store", FS: vfs.NewMem(), MemTableSize: 1 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
+	return newSiteOf(t, func(st store.Store) (store.Store, *lease.Lease) { return st, lease.Alone(1) })
+}
+
+// newSiteOf is newSite of a node with its way to the store.
+func newSiteOf(t *testing.T, node func(st store.Store) (way store.Store, l *lease.Lease)) *site {
+	t.Helper()
+	st := pebbletest.Open(t)
 	s := &site{t: t, store: &obstinate{Store: st}, bodies: bodies.New(st), trail: &notebook{}}
-	s.mailboxes = mailbox.New(st, s.bodies, lease.Alone(1))
+	way, l := node(st)
+	s.mailboxes = mailbox.New(way, s.bodies, l)
 	d := directory.New(st, []config.Domain{{Name: "example.test"}}, directory.Options{
 		Hash: directory.Cost{Memory: 64, Passes: 1, Threads: 1},
 	})
