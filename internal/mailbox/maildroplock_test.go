@@ -7,12 +7,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
 	"waybill/internal/store/lease"
-	"waybill/internal/store/pebble"
+	"waybill/internal/store/pebble/pebbletest"
 	"waybill/internal/store/storetest"
 )
 
@@ -52,11 +50,7 @@ func checkLock(t *testing.T, m *Mailboxes) {
 func several(t *testing.T, f func(t *testing.T, nodes [3]*Mailboxes, lines [3]*storetest.Line)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		st, err := pebble.Open(pebble.Options{Dir: "store", FS: vfs.NewMem(), MemTableSize: 1 << 20})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer st.Close()
+		st := pebbletest.Open(t)
 		var nodes [3]*Mailboxes
 		var lines [3]*storetest.Line
 		for i := range nodes {
@@ -72,6 +66,16 @@ func several(t *testing.T, f func(t *testing.T, nodes [3]*Mailboxes, lines [3]*s
 	})
 }
 
+// lockOf locks a maildrop that nobody may have any more; otherwise says what is wrong then.
+func lockOf(t *testing.T, m *Mailboxes, account, otherwise string) *Lock {
+	t.Helper()
+	lock, err := m.LockMaildrop(t.Context(), account)
+	if err != nil {
+		t.Fatal(otherwise, err)
+	}
+	return lock
+}
+
 // commit makes a batch of a session that has the lock.
 func (l *Lock) commit(t *testing.T) error {
 	b := store.Batch{Puts: []store.Put{{Key: []byte("deleted")}}}
@@ -85,10 +89,7 @@ func TestLockAmongNodes(t *testing.T) {
 		for _, m := range nodes {
 			checkLock(t, m)
 		}
-		lock, err := nodes[0].LockMaildrop(t.Context(), alice)
-		if err != nil {
-			t.Fatal(err)
-		}
+		lock := lockOf(t, nodes[0], alice, "not locked:")
 		for range 3 {
 			for _, m := range nodes {
 				if _, err := m.LockMaildrop(t.Context(), alice); !errors.Is(err, ErrLocked) {
@@ -104,9 +105,7 @@ func TestLockAmongNodes(t *testing.T) {
 			t.Error("the lock is lost:", lost, err)
 		}
 		lock.Unlock()
-		if lock, err = nodes[1].LockMaildrop(t.Context(), alice); err != nil {
-			t.Error("still locked:", err)
-		}
+		lock = lockOf(t, nodes[1], alice, "still locked:")
 		lock.Unlock()
 	})
 }
@@ -114,20 +113,14 @@ func TestLockAmongNodes(t *testing.T) {
 // TestLockEndsWithItsNode: a node that was taken for dead has no locks any more, whatever it believes.
 func TestLockEndsWithItsNode(t *testing.T) {
 	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*storetest.Line) {
-		lock, err := nodes[0].LockMaildrop(t.Context(), alice)
-		if err != nil {
-			t.Fatal(err)
-		}
+		lock := lockOf(t, nodes[0], alice, "not locked:")
 		lines[0].Cut.Store(true)
 		time.Sleep(5 * time.Second)
 		if _, err := nodes[1].LockMaildrop(t.Context(), alice); !errors.Is(err, ErrLocked) {
 			t.Error("a node that only does not answer lost its lock at once:", err)
 		}
 		time.Sleep(25 * time.Second)
-		second, err := nodes[1].LockMaildrop(t.Context(), alice)
-		if err != nil {
-			t.Fatal("the lock outlived its node:", err)
-		}
+		second := lockOf(t, nodes[1], alice, "the lock outlived its node:")
 		if _, err := nodes[2].LockMaildrop(t.Context(), alice); !errors.Is(err, ErrLocked) {
 			t.Error("locked twice:", err)
 		}
@@ -161,10 +154,7 @@ func TestLockOfNoMember(t *testing.T) {
 			t.Error("it locks a maildrop:", err)
 		}
 		time.Sleep(time.Minute)
-		lock, err := nodes[0].LockMaildrop(t.Context(), alice)
-		if err != nil {
-			t.Fatal("it is back, and cannot lock:", err)
-		}
+		lock := lockOf(t, nodes[0], alice, "it is back, and cannot lock:")
 		if _, err := nodes[1].LockMaildrop(t.Context(), alice); !errors.Is(err, ErrLocked) {
 			t.Error("locked twice:", err)
 		}
@@ -175,20 +165,13 @@ func TestLockOfNoMember(t *testing.T) {
 // TestLockThatWasLeft: what could not be unlocked keeps nobody of this node out, and others as long as the node lives.
 func TestLockThatWasLeft(t *testing.T) {
 	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*storetest.Line) {
-		lock, err := nodes[0].LockMaildrop(t.Context(), alice)
-		if err != nil {
-			t.Fatal(err)
-		}
+		lock := lockOf(t, nodes[0], alice, "not locked:")
 		lines[0].Cut.Store(true)
 		lock.Unlock()
 		lines[0].Cut.Store(false)
-		if lock, err = nodes[0].LockMaildrop(t.Context(), alice); err != nil {
-			t.Fatal("the node cannot lock what it could not unlock:", err)
-		}
+		lock = lockOf(t, nodes[0], alice, "the node cannot lock what it could not unlock:")
 		lock.Unlock()
-		if lock, err = nodes[1].LockMaildrop(t.Context(), alice); err != nil {
-			t.Fatal(err)
-		}
+		lock = lockOf(t, nodes[1], alice, "not locked:")
 		lock.Unlock()
 	})
 }
@@ -196,17 +179,11 @@ func TestLockThatWasLeft(t *testing.T) {
 // TestLockLeftToAnother: what a node could not unlock, and another one has by now, is that one's.
 func TestLockLeftToAnother(t *testing.T) {
 	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*storetest.Line) {
-		lock, err := nodes[0].LockMaildrop(t.Context(), alice)
-		if err != nil {
-			t.Fatal(err)
-		}
+		lock := lockOf(t, nodes[0], alice, "not locked:")
 		lines[0].Cut.Store(true)
 		lock.Unlock()
 		time.Sleep(30 * time.Second)
-		second, err := nodes[1].LockMaildrop(t.Context(), alice)
-		if err != nil {
-			t.Fatal(err)
-		}
+		second := lockOf(t, nodes[1], alice, "not locked:")
 		lines[0].Cut.Store(false)
 		if err := nodes[0].FreeLocks(t.Context()); err != nil {
 			t.Error(err)
@@ -221,20 +198,14 @@ func TestLockLeftToAnother(t *testing.T) {
 // TestLockEndsWithABatch: the batch of a session's end can end its lock too, if it has that still.
 func TestLockEndsWithABatch(t *testing.T) {
 	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*storetest.Line) {
-		lock, err := nodes[0].LockMaildrop(t.Context(), alice)
-		if err != nil {
-			t.Fatal(err)
-		}
+		lock := lockOf(t, nodes[0], alice, "not locked:")
 		var b store.Batch
 		lock.End(&b)
 		if _, err := lines[0].Commit(t.Context(), &b); err != nil {
 			t.Fatal(err)
 		}
 		lock.Ended()
-		second, err := nodes[1].LockMaildrop(t.Context(), alice)
-		if err != nil {
-			t.Fatal("the lock did not end with the batch:", err)
-		}
+		second := lockOf(t, nodes[1], alice, "the lock did not end with the batch:")
 		b = store.Batch{Puts: []store.Put{{Key: []byte("deleted")}}}
 		lock.version = 1 // as if it did not know that it has ended
 		lock.End(&b)
@@ -258,14 +229,8 @@ func TestLockEndsWithABatch(t *testing.T) {
 // TestLockIsFreedLater: what could not be unlocked keeps other nodes out no longer than the store is away.
 func TestLockIsFreedLater(t *testing.T) {
 	several(t, func(t *testing.T, nodes [3]*Mailboxes, lines [3]*storetest.Line) {
-		lock, err := nodes[0].LockMaildrop(t.Context(), alice)
-		if err != nil {
-			t.Fatal(err)
-		}
-		used, err := nodes[0].LockMaildrop(t.Context(), bob)
-		if err != nil {
-			t.Fatal(err)
-		}
+		lock := lockOf(t, nodes[0], alice, "not locked:")
+		used := lockOf(t, nodes[0], bob, "not locked:")
 		lines[0].Cut.Store(true)
 		lock.Unlock()
 		used.Unlock()
@@ -273,18 +238,14 @@ func TestLockIsFreedLater(t *testing.T) {
 			t.Error("while the store is away:", err)
 		}
 		lines[0].Cut.Store(false)
-		if used, err = nodes[0].LockMaildrop(t.Context(), bob); err != nil {
-			t.Fatal(err)
-		}
+		used = lockOf(t, nodes[0], bob, "not locked:")
 		if _, err := nodes[1].LockMaildrop(t.Context(), alice); !errors.Is(err, ErrLocked) {
 			t.Error("the lock was not left:", err)
 		}
 		if err := nodes[0].FreeLocks(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if lock, err = nodes[1].LockMaildrop(t.Context(), alice); err != nil {
-			t.Error("the lock is still there:", err)
-		}
+		lock = lockOf(t, nodes[1], alice, "the lock is still there:")
 		if err := used.commit(t); err != nil {
 			t.Error("a lock that is used was ended:", err)
 		}

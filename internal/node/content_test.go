@@ -6,14 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"waybill/internal/mail"
 	"waybill/internal/spool"
 	"waybill/internal/store"
 	"waybill/internal/store/bodies"
 	"waybill/internal/store/lease"
-	"waybill/internal/store/pebble"
+	"waybill/internal/store/pebble/pebbletest"
 )
 
 // told counts the octets that another server has got.
@@ -28,11 +26,7 @@ func (w *told) Write(p []byte) (int, error) {
 // error before what ends the message.
 func TestContentOfAnother(t *testing.T) {
 	t.Parallel()
-	st, err := pebble.Open(pebble.Options{Dir: "store", FS: vfs.NewMem(), MemTableSize: 1 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
+	st := pebbletest.Open(t)
 	k := &core{spool: spool.New(st, bodies.New(st), lease.Alone(1))}
 	for _, size := range []int{1000, 400_000} {
 		item := &spool.Item{ID: mail.NewIDs(1).New(time.Now()), Recipients: []spool.Recipient{{State: spool.Pending}}}

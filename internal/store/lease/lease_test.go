@@ -10,23 +10,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"waybill/internal/mail"
 	"waybill/internal/store"
 	"waybill/internal/store/keys"
-	"waybill/internal/store/pebble"
+	"waybill/internal/store/pebble/pebbletest"
 	"waybill/internal/store/storetest"
 )
-
-func open(t testing.TB) *pebble.Store {
-	t.Helper()
-	st, err := pebble.Open(pebble.Options{Dir: "store", FS: vfs.NewMem(), MemTableSize: 1 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return st
-}
 
 // node is a member of the store with a line of its own.
 type node struct {
@@ -90,9 +79,7 @@ func bubble(t *testing.T, f func(t *testing.T, st store.Store)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		st := open(t)
-		defer st.Close()
-		f(t, st)
+		f(t, pebbletest.Open(t))
 	})
 }
 
